@@ -1,0 +1,288 @@
+"""The frozen records that the stages hand on: manifest -> load -> convert -> validate -> package -> publish."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+Format = Literal["mlmodel", "mlpackage"]
+Route = Literal["direct", "onnx"]
+Precision = Literal["float32", "float16"]
+ComputeUnits = Literal["ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE"]
+ColorLayout = Literal["RGB", "BGR", "GRAYSCALE"]
+Activation = Literal["softmax", "sigmoid"]
+Tensors = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """A flexible dimension or side: `lower` to `upper`, both included."""
+
+    lower: int
+    upper: int
+    default: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalization:
+    """How pixels (0 to 255) become what the source model expects: (pixel * scale - mean) / std.
+
+    `mean` and `std` are per channel, in the model's own channel order (B, G, R for a BGR input).
+    """
+
+    scale: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resize:
+    """What the app does to a picture first: scale the shorter side to `shorter_side` pixels, crop the centre."""
+
+    shorter_side: int
+    interpolation: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageInput:
+    """A picture as Core ML takes it; `size` is (height, width)."""
+
+    name: str
+    color: ColorLayout
+    size: tuple[int, int]
+    normalization: Normalization
+    enumerated: tuple[tuple[int, int], ...] = ()  # further sizes, where they are enumerated
+    ranges: tuple[Range, Range] | None = None  # height and width, where they are bounded ranges
+    resize: Resize | None = None
+    description: str = ""
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.color == "GRAYSCALE" else 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorInput:
+    """A multi-array; a flexible dimension is a Range, or `enumerated` lists whole shapes (the default first)."""
+
+    name: str
+    shape: tuple[int | Range, ...]
+    dtype: Literal["float32", "float16", "int32"]
+    enumerated: tuple[tuple[int, ...], ...] = ()
+    description: str = ""
+
+    @property
+    def default_shape(self) -> tuple[int, ...]:
+        return tuple(d.default if isinstance(d, Range) else d for d in self.shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """An output as the app sees it; with `color` it is an image (values 0 to 255)."""
+
+    name: str
+    dtype: Literal["float32", "float16", "int32"] = "float32"
+    color: ColorLayout | None = None
+    description: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classifier:
+    """Labels in the order of the scores; `activation` is appended to the source model's scores."""
+
+    labels: tuple[str, ...]
+    activation: Activation | None = None
+    predicted_feature_name: str = "classLabel"
+    probabilities_name: str = "classLabelProbs"
+    repairs: tuple[str, ...] = ()  # what was changed in the label list, one sentence each, for the report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interface:
+    """What the app sees, the same for every route and format.
+
+    `inputs` and `outputs` are in the source model's order and never empty. Of a classifier the first output is the
+    scores; the app sees it as `classifier.probabilities_name`.
+    """
+
+    inputs: tuple[ImageInput | TensorInput, ...]
+    outputs: tuple[Output, ...]
+    classifier: Classifier | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metadata:
+    """What Xcode shows, and whatever else the manifest adds."""
+
+    author: str = ""
+    license: str = ""
+    description: str = ""
+    version: str = ""
+    additional: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFile:
+    """A file that went into the model: `origin` is a path relative to the manifest or a URL without credentials."""
+
+    origin: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A loaded model: exactly one of `module`, `exported` and `onnx_file` is set.
+
+    `module` is a torch module or ScriptModule in eval mode, float32, on the CPU; `exported` a
+    torch.export.ExportedProgram. Both take the interface's inputs in order, normalised, [1, C, H, W] for an image.
+    """
+
+    name: str
+    place: str  # for errors: `models.yml:14:5 resnet50`
+    description: str  # one line: `torchvision mobilenet_v2, weights IMAGENET1K_V2`
+    interface: Interface
+    metadata: Metadata
+    files: tuple[SourceFile, ...]
+    module: Any = None
+    exported: Any = None
+    onnx_file: Path | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What to build. A .mlmodel (NeuralNetwork) has no compute precision of its own: it says float32."""
+
+    format: Format
+    deployment_target: str  # `iOS16`
+    compute_precision: Precision
+    compute_units: ComputeUnits = "ALL"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """A converted model, not yet checked: `path` is a .mlmodel file or a .mlpackage folder."""
+
+    route: Route
+    target: Target
+    path: Path
+    seconds: float
+    versions: Mapping[str, str]  # of the libraries that made it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One set of inputs: an image is uint8 [H, W, 3] (RGB) or [H, W] (grayscale), already at the model's size."""
+
+    name: str
+    inputs: Tensors
+    label: str | None = None  # of a labelled set
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """What the source framework answers in float32, before any appended activation; outputs by interface name.
+
+    `engine` names the framework and its version. `scores_activation` is the activation the source itself ends in,
+    where its input could be reached and stands here instead of its output.
+    """
+
+    samples: tuple[Sample, ...]
+    outputs: tuple[Tensors, ...]  # one per sample
+    labelled: tuple[Sample, ...]
+    labelled_scores: np.ndarray | None  # [N, classes]
+    engine: str
+    seconds: float
+    scores_activation: Activation | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputMetrics:
+    """Candidate against reference over all samples, flattened; `on` says which values were compared.
+
+    psnr_db is 20 log10(max|reference| / RMSE), the smallest over the samples.
+    """
+
+    output: str
+    on: Literal["values", "before softmax", "before sigmoid", "probabilities"]
+    psnr_db: float
+    max_abs_error: float
+    cosine: float
+    top1_agreement: float | None = None  # of samples; None where the output has no classes
+    top5_agreement: float | None = None
+    near_ties: int = 0  # samples excused by the near-tie rule
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """One promise and its number: `limit` from the manifest or the default, `measured`, and whether it holds."""
+
+    name: str
+    limit: float
+    measured: float
+    passed: bool
+    words: str  # `psnr_db of classLabelProbs is 34.1, at least 35 is asked for: 0.9 too low`
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """What the saved file answered on `engine`, held against the reference."""
+
+    engine: str
+    metrics: tuple[OutputMetrics, ...]
+    gates: tuple[Gate, ...]
+    accuracy: float | None  # on the labelled set
+    reference_accuracy: float | None
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        return all(gate.passed for gate in self.gates)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """A file of dist, named by its path relative to dist."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+    published: bool  # listed in SHA256SUMS under its flat name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One route to one format: a conversion, its validation, or the words of what went wrong."""
+
+    route: Route
+    format: Format
+    conversion: Conversion | None = None
+    validation: Validation | None = None
+    error: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return self.validation is not None and self.validation.passed and not self.error
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRecord:
+    """Everything that happened to one model of the manifest."""
+
+    name: str
+    source: str
+    source_files: tuple[SourceFile, ...]
+    attempts: tuple[Attempt, ...]
+    artifacts: tuple[Artifact, ...]
+    interface: Interface | None
+    notes: tuple[str, ...]
+    error: str  # empty when the model is complete
+    exit_code: int
+    seconds: Mapping[str, float]  # by stage
+
+    @property
+    def passed(self) -> bool:
+        return not self.error
