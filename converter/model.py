@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
+if TYPE_CHECKING:  # the commands that only read start without numpy
+    import numpy as np
 
 Format = Literal["mlmodel", "mlpackage"]
 Route = Literal["direct", "onnx"]
@@ -13,7 +14,7 @@ Precision = Literal["float32", "float16"]
 ComputeUnits = Literal["ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE"]
 ColorLayout = Literal["RGB", "BGR", "GRAYSCALE"]
 Activation = Literal["softmax", "sigmoid"]
-Tensors = Mapping[str, np.ndarray]
+Tensors = Mapping[str, "np.ndarray"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +138,8 @@ class Source:
     """A loaded model: exactly one of `module`, `exported` and `onnx_file` is set.
 
     `module` is a torch module or ScriptModule in eval mode, float32, on the CPU; `exported` a
-    torch.export.ExportedProgram. Both take the interface's inputs in order, normalised, [1, C, H, W] for an image.
+    torch.export.ExportedProgram. Both take the interface's inputs in order, normalised, [1, C, H, W] for an image, and
+    return a tensor or a flat tuple of tensors, one per output. `example` is one such set of inputs, as torch tensors.
     """
 
     name: str
@@ -149,6 +151,7 @@ class Source:
     module: Any = None
     exported: Any = None
     onnx_file: Path | None = None
+    example: tuple[Any, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -193,7 +196,7 @@ class Reference:
     samples: tuple[Sample, ...]
     outputs: tuple[Tensors, ...]  # one per sample
     labelled: tuple[Sample, ...]
-    labelled_scores: np.ndarray | None  # [N, classes]
+    labelled_scores: "np.ndarray | None"  # [N, classes]
     engine: str
     seconds: float
     scores_activation: Activation | None = None

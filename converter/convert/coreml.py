@@ -1,0 +1,59 @@
+"""The one place where the conversion imports coremltools: quietly, and with targets spelled as in the manifest."""
+
+import contextlib
+import importlib.metadata
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from converter.model import Target
+
+MADE_BY = ("coremltools", "torch", "torchvision", "onnx", "onnxruntime", "onnxscript", "numpy")
+
+
+@cache
+def coremltools() -> Any:
+    """coremltools, without the lines it logs at import about what only exists on macOS."""
+    os.environ.setdefault("TQDM_DISABLE", "1")  # its progress bars; read when tqdm is imported
+    log = logging.getLogger("coremltools")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        import coremltools
+    finally:
+        log.setLevel(before)
+    return coremltools
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """No warnings from the libraries about their own use (tracing, versions) while a model is converted."""
+    log = logging.getLogger("coremltools")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(before)
+
+
+def deployment_target(target: Target) -> Any:
+    """`iOS16` as coremltools' enum."""
+    return coremltools().target[target.deployment_target]
+
+
+def versions() -> Mapping[str, str]:
+    """Of every library that takes part in a conversion, and of Python."""
+    import converter
+
+    found = {"converter": converter.__version__, "python": ".".join(map(str, sys.version_info[:3]))}
+    for name in MADE_BY:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found

@@ -1,0 +1,128 @@
+"""The output folder: models placed whole or not at all, and a record that never names what is not there.
+
+A model is built in `.work` and moved to its place in one rename. The record (build.json, SHA256SUMS, report.md) is
+written anew after each model: first without it, then the folder is exchanged, then with it; so a run that is killed at
+any moment leaves only what is whole and listed. What failed is kept aside in `.failed`, unlisted, for a closer look.
+"""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from converter.errors import OutputError
+
+RECORD = "build.json"
+SUMS = "SHA256SUMS"
+REPORT = "report.md"
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turn what the operating system says about a folder into one OutputError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OutputError(
+                f"the disk that holds {folder} is full",
+                fix="free some space or name another folder with --output; finished models are kept",
+            ) from error
+        raise OutputError(
+            f"cannot write {error.filename or folder}: {error.strerror}",
+            fix="make the folder writable, or name another one with --output",
+        ) from error
+
+
+class Dist:
+    """One run's hold on an output folder; use it as a context manager. Raises OutputError."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._work = folder / ".work"
+        self._lock: int | None = None
+
+    def __enter__(self) -> "Dist":
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise OutputError(
+                    f"another run is writing to {self.folder}", fix="wait for it, or name another folder with --output"
+                ) from error
+            shutil.rmtree(self._work, ignore_errors=True)  # what a killed run left behind
+            self._work.mkdir()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self._work, ignore_errors=True)
+        if self._lock is not None:
+            os.close(self._lock)
+
+    def previous(self) -> dict[str, Any]:
+        """The record that an earlier run left, or an empty one."""
+        try:
+            record = json.loads((self.folder / RECORD).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return record if isinstance(record, dict) else {}
+
+    def workspace(self, name: str) -> Path:
+        """A fresh folder to build one model in."""
+        with writing(self._work):
+            folder = self._work / name
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+        return folder
+
+    def place(self, name: str) -> None:
+        """Exchange dist/NAME for what was built."""
+        with writing(self.folder):
+            self.remove(name)
+            (self._work / name).rename(self.folder / name)
+            shutil.rmtree(self.folder / ".failed" / name, ignore_errors=True)
+
+    def set_aside(self, name: str) -> None:
+        """Keep what failed in dist/.failed/NAME; an earlier dist/NAME goes, as it is not what the source says now."""
+        with writing(self.folder):
+            self.remove(name)
+            failed = self.folder / ".failed" / name
+            shutil.rmtree(failed, ignore_errors=True)
+            if (self._work / name).is_dir() and any((self._work / name).iterdir()):
+                failed.parent.mkdir(exist_ok=True)
+                (self._work / name).rename(failed)
+
+    def remove(self, name: str) -> None:
+        with writing(self.folder):
+            old = self.folder / name
+            if old.exists():
+                gone = self._work / f"{name}.old"
+                shutil.rmtree(gone, ignore_errors=True)
+                old.rename(gone)
+                shutil.rmtree(gone, ignore_errors=True)
+
+    def write(self, **texts: str) -> None:
+        """Write files of the record, each whole or not at all: `write(**{RECORD: text})`."""
+        with writing(self.folder):
+            for name, text in texts.items():
+                replace_whole(self.folder / name, partial(Path.write_text, data=text, encoding="utf-8"))
+
+
+def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file beside its place, flush it to the disk, and rename it there."""
+    half = path.with_name(f".{path.name}.half")
+    try:
+        write(half)
+        with half.open("rb") as file:
+            os.fsync(file.fileno())
+        half.replace(path)
+    finally:
+        half.unlink(missing_ok=True)

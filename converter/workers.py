@@ -1,0 +1,190 @@
+"""Jobs in worker processes: one that crashes or runs out of memory is a result, and the others finish."""
+
+import contextlib
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from converter.errors import ConverterError, WorkerError
+
+_LOG_LINES = 12  # of a worker's own output, shown when it dies
+_CONTEXT = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a job says while it runs."""
+
+    name: str
+    said: Any
+
+
+@dataclass(frozen=True)
+class Done:
+    """A job's end: its result, or the error that ended it."""
+
+    name: str
+    result: Any = None
+    error: ConverterError | None = None
+
+
+Job = Callable[..., Any]  # a module-level function; its keyword `tell` sends an Event's content
+
+
+def run(
+    job: Job, tasks: Mapping[str, Mapping[str, Any]], *, workers: int, logs: Path, verbose: bool = False
+) -> Iterator[Event | Done]:
+    """Call `job(**arguments, tell=...)` for each named task, `workers` at a time; yields what happens as it happens.
+
+    What a worker prints goes to `logs/NAME.log` (or through, if verbose). Closing the iterator, as Ctrl-C does, stops
+    the workers.
+    """
+    waiting: queue.SimpleQueue[tuple[str, Mapping[str, Any]]] = queue.SimpleQueue()
+    for task in tasks.items():
+        waiting.put(task)
+    happened: queue.SimpleQueue[Event | Done] = queue.SimpleQueue()
+    slots = [_Slot(job, waiting, happened, logs, verbose) for _ in range(min(workers, len(tasks)))]
+    try:
+        for slot in slots:
+            slot.thread.start()
+        for _ in tasks:
+            while isinstance(event := happened.get(), Event):
+                yield event
+            yield event
+    finally:
+        for slot in slots:
+            slot.stop()
+
+
+class _Slot:
+    """A thread that keeps one worker process busy, and starts another one when it dies."""
+
+    def __init__(
+        self, job: Job, waiting: Any, happened: "queue.SimpleQueue[Event | Done]", logs: Path, verbose: bool
+    ) -> None:
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self._job = job
+        self._waiting = waiting
+        self._happened = happened
+        self._logs = logs
+        self._verbose = verbose
+        self._process: Any = None
+        self._pipe: Any = None
+        self._stopped = threading.Event()
+
+    def _serve(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                name, arguments = self._waiting.get_nowait()
+            except queue.Empty:
+                break
+            self._happened.put(self._done(name, arguments))
+        self._end()
+
+    def _done(self, name: str, arguments: Mapping[str, Any]) -> Done:
+        log = self._logs / f"{name}.log"
+        try:
+            if self._process is None:
+                self._pipe, theirs = _CONTEXT.Pipe()
+                self._process = _CONTEXT.Process(target=_work, args=(theirs, self._job, self._verbose), daemon=True)
+                self._process.start()
+                theirs.close()
+            self._pipe.send((name, log, dict(arguments)))
+            while isinstance(said := self._pipe.recv(), Event):
+                self._happened.put(said)
+        except (EOFError, OSError):  # the pipe broke: the process is gone
+            return Done(name, error=self._death(log))
+        assert isinstance(said, Done)
+        return said
+
+    def _death(self, log: Path) -> WorkerError:
+        self._process.join()
+        code = self._process.exitcode
+        self._process = None
+        if code is not None and code < 0:
+            cause = f"was ended by {signal.Signals(-code).name}"
+        else:
+            cause = f"ended itself with exit code {code}"
+        memory = code == -signal.SIGKILL
+        last = _last_lines(log)
+        return WorkerError(
+            f"the worker process {cause}" + (", as happens when memory runs out" if memory else "") + last,
+            fix="run it with --jobs 1 or on a machine with more memory"
+            if memory
+            else "run it alone with --only and --verbose to see all that it prints",
+        )
+
+    def stop(self) -> None:
+        """End the worker at once, whatever it does."""
+        self._stopped.set()
+        process = self._process
+        if process is not None and process.is_alive():
+            process.terminate()
+            process.join(2)
+            if process.is_alive():
+                process.kill()
+                process.join()
+
+    def _end(self) -> None:
+        if self._process is not None:
+            with contextlib.suppress(OSError):
+                self._pipe.send(None)
+            self._process.join(10)
+            self._pipe.close()
+
+
+def _last_lines(log: Path) -> str:
+    try:
+        lines: Sequence[str] = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-_LOG_LINES:]
+    except OSError:
+        return ""
+    return "".join(f"\n    {line}" for line in lines)
+
+
+def _work(pipe: Connection, job: Job, verbose: bool) -> None:
+    """The worker process: one task after another until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    while (task := _next(pipe)) is not None:
+        name, log, arguments = task
+        with contextlib.nullcontext() if verbose else _printing_to(log):
+            try:
+                done = Done(name, result=job(**arguments, tell=lambda said, name=name: pipe.send(Event(name, said))))
+            except ConverterError as error:
+                done = Done(name, error=error)
+            except MemoryError:
+                done = Done(name, error=WorkerError("memory ran out", fix="run it with --jobs 1 or a bigger machine"))
+            except Exception as error:  # noqa: BLE001  the border: one failing task never stops the others
+                told = "".join(traceback.format_exception(error)[-4:]).strip()
+                done = Done(name, error=ConverterError(f"internal error\n{told}", fix="please report this as a bug"))
+        pipe.send(done)
+
+
+def _next(pipe: Connection) -> Any:
+    try:
+        return pipe.recv()
+    except EOFError:
+        return None
+
+
+@contextlib.contextmanager
+def _printing_to(log: Path) -> Iterator[None]:
+    """Standard output and error of this process, native code's too, into a file."""
+    saved = os.dup(1), os.dup(2)
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        yield
+    finally:
+        os.dup2(saved[0], 1)
+        os.dup2(saved[1], 2)
+        for descriptor in (*saved, file):
+            os.close(descriptor)

@@ -1,0 +1,79 @@
+import os
+import signal
+import sys
+import time
+
+import pytest
+
+from converter import workers
+from converter.errors import SourceError, WorkerError
+
+
+def job(act, tell):
+    tell(f"begin {act}")
+    match act:
+        case "return":
+            return os.getpid()
+        case "refuse":
+            raise SourceError("no such file", where=("models.yml:3:5 net",), fix="write one")
+        case "crash":
+            print("last words", flush=True)
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case "out of memory":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "exit":
+            sys.stderr.write("giving up\n")
+            sys.stderr.flush()
+            os._exit(3)
+        case "bug":
+            raise KeyError("oh")
+        case "hang":
+            time.sleep(60)
+
+
+def results(acts, tmp_path, count=1):
+    tasks = {f"{i}-{act}".replace(" ", "-"): {"act": act} for i, act in enumerate(acts)}
+    events = list(workers.run(job, tasks, workers=count, logs=tmp_path))
+    assert sum(isinstance(e, workers.Event) for e in events) == len(acts)
+    return {e.name: e for e in events if isinstance(e, workers.Done)}
+
+
+def test_each_end_is_a_result_and_the_others_finish(tmp_path):
+    acts = ["return", "refuse", "crash", "return", "out of memory", "exit", "bug", "return"]
+    done = list(results(acts, tmp_path).values())
+    assert [d.error is None for d in done] == [act == "return" for act in acts]
+    refused, crashed, killed, left, bug = (d.error for d in done if d.error)
+    assert isinstance(refused, SourceError)
+    assert refused.where == ("models.yml:3:5 net",)
+    assert isinstance(crashed, WorkerError)
+    assert "SIGSEGV" in crashed.problem
+    assert "last words" in crashed.problem
+    assert "memory" in killed.problem
+    assert "exit code 3" in left.problem
+    assert "giving up" in left.problem
+    assert "KeyError: 'oh'" in bug.problem
+    assert done[0].result != done[3].result, "a crash is followed by a new process"
+
+
+def test_a_worker_serves_one_task_after_another(tmp_path):
+    done = results(["return", "return", "return"], tmp_path)
+    assert len({d.result for d in done.values()}) == 1
+
+
+def test_several_workers_run_side_by_side(tmp_path):
+    done = results(["return"] * 6, tmp_path, count=2)
+    assert len(done) == 6
+
+
+def test_closing_stops_the_workers(tmp_path):
+    events = workers.run(job, {"a": {"act": "hang"}, "b": {"act": "hang"}}, workers=2, logs=tmp_path)
+    next(events), next(events)
+    started = time.monotonic()
+    events.close()
+    assert time.monotonic() - started < 20
+
+
+@pytest.mark.parametrize("verbose", [True, False])
+def test_what_a_worker_prints_stays_out_of_the_way_unless_asked_for(tmp_path, capfd, verbose):
+    list(workers.run(job, {"a": {"act": "crash"}}, workers=1, logs=tmp_path, verbose=verbose))
+    assert ("last words" in capfd.readouterr().out) is verbose
