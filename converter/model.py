@@ -240,6 +240,7 @@ class Validation:
     accuracy: float | None  # on the labelled set
     reference_accuracy: float | None
     seconds: float
+    notes: tuple[str, ...] = ()  # what weakens the promise: a check that could not fail, a value out of reach
 
     @property
     def passed(self) -> bool:
@@ -265,10 +266,18 @@ class Attempt:
     conversion: Conversion | None = None
     validation: Validation | None = None
     error: str = ""
+    exit_code: int = 0
 
     @property
     def passed(self) -> bool:
         return self.validation is not None and self.validation.passed and not self.error
+
+    @property
+    def words(self) -> str:
+        """What went wrong: an error, or the gates that failed; empty where nothing did."""
+        if self.error or self.validation is None:
+            return self.error
+        return "\n".join(f"{self.format}, {self.route}: {g.words}" for g in self.validation.gates if not g.passed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,11 +285,13 @@ class ModelRecord:
     """Everything that happened to one model of the manifest."""
 
     name: str
+    place: str  # `models.yml:14:5 resnet50`
     source: str
     source_files: tuple[SourceFile, ...]
     attempts: tuple[Attempt, ...]
     artifacts: tuple[Artifact, ...]
     interface: Interface | None
+    metadata: Metadata
     notes: tuple[str, ...]
     error: str  # empty when the model is complete
     exit_code: int
