@@ -1,0 +1,7 @@
+"""The lowerings, in the chapters of ONNX's own definitions (onnx/defs)."""
+
+from converter.convert.onnx.ops import generator, logical, math, nn, reduction, tensor
+from converter.convert.onnx.ops.tables import ai_onnx, fused
+
+CHAPTERS = (generator, logical, math, nn, reduction, tensor)
+TABLES = {"": ai_onnx, "fused": fused}

@@ -1,0 +1,165 @@
+"""coremltools' MIL Builder as the op chapters see it: loaded on first use, constants in the precision around them.
+
+Importing this module imports neither coremltools nor torch, so that the op tables can be listed in a blink.
+"""
+
+import math
+from collections.abc import Sequence
+from contextvars import ContextVar
+from typing import Any, NewType, TypeAlias
+
+import numpy as np
+
+# What a parameter's type says. A Var is a value of the running model; a constant arrives as a constant Var. An Operand
+# is an array where it is constant, else a Var. An OutputCount is how many outputs the node has, which the standard
+# does not pass. Every other type (but views.Shaped) must be known at conversion, and arrives as that Python value.
+Var: TypeAlias = Any
+Array: TypeAlias = np.ndarray
+Operand: TypeAlias = np.ndarray | Any
+OutputCount = NewType("OutputCount", int)
+Ints: TypeAlias = tuple[int, ...]
+Floats: TypeAlias = tuple[float, ...]
+
+MAX_RANK = 5  # of a tensor in Core ML
+FLOAT16_MAX = float(np.finfo(np.float16).max)
+_FLOAT16_TINY = float(np.finfo(np.float16).smallest_subnormal)
+_SENTINEL = 1 << 62  # exporters write "to the end" as INT64_MAX, or a little less
+
+
+# The float type that the node at hand is built in, `fp16` or `fp32`; for what cannot be read off a tensor beside it.
+precision: ContextVar[str] = ContextVar("precision")
+
+
+class Unsupported(Exception):  # noqa: N818  it reads `raise Unsupported("...")` in a lowering
+    """Why a node cannot be lowered; `lower` collects these and adds the node."""
+
+
+class _Builder:
+    """`mb.op(...)` of coremltools, where plain floats take the precision of the tensors beside them."""
+
+    def __getattr__(self, op: str) -> Any:
+        from coremltools.converters.mil.mil import Builder
+
+        build = getattr(Builder, op)
+
+        def call(**arguments: Any) -> Any:
+            return build(**_with_precision(arguments))
+
+        setattr(self, op, call)
+        return call
+
+
+mb = _Builder()
+
+
+def _with_precision(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments, their Python floats (and lists of them) in the precision of the first float tensor."""
+    loose = {name: value for name, value in arguments.items() if _is_float(value)}
+    if not loose:
+        return arguments
+    dtype = np.float32
+    for value in arguments.values():
+        tensors = value if isinstance(value, list | tuple) else (value,)
+        if found := next((t for t in tensors if is_var(t) and is_float(t)), None):
+            dtype = float_dtype(found)
+            break
+    return arguments | {name: narrow(np.asarray(value), dtype) for name, value in loose.items()}
+
+
+def _is_float(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return bool(value) and all(type(item) is float for item in value)
+    return type(value) is float
+
+
+def is_var(value: Any) -> bool:
+    return hasattr(value, "sym_type")
+
+
+def dtype_name(x: Var) -> str:
+    """`fp16`, `fp32`, `int32` or `bool`: the element type as MIL writes it."""
+    from coremltools.converters.mil.mil import types
+
+    return str(types.builtin_to_string(x.dtype))
+
+
+def is_float(x: Var) -> bool:
+    return dtype_name(x) in ("fp16", "fp32")
+
+
+def is_bool(x: Var) -> bool:
+    return dtype_name(x) == "bool"
+
+
+def float_dtype(x: Var) -> type[np.floating[Any]]:
+    return np.float16 if dtype_name(x) == "fp16" else np.float32
+
+
+def shape_of(x: Var, what: str = "its input's shape") -> Ints:
+    """The static shape, or Unsupported where it is flexible."""
+    shape = tuple(x.shape)
+    if not all(isinstance(dim, int | np.integer) for dim in shape):
+        raise Unsupported(f"{what} must be known at conversion")
+    return tuple(int(dim) for dim in shape)
+
+
+def normal_axis(axis: int, rank: int) -> int:
+    return axis + rank if axis < 0 else axis
+
+
+def const(value: Any, like: Var | None = None) -> Var:
+    """A constant of the program; floats take `like`'s precision, float32 without it."""
+    dtype = float_dtype(like) if like is not None and is_float(like) else np.float32
+    return mb.const(val=narrow(np.asarray(value), dtype))
+
+
+def cast(x: Var, dtype: str) -> Var:
+    """`x` as `fp16`, `fp32`, `int32` or `bool`; nothing is emitted where it already is."""
+    return x if dtype_name(x) == dtype else mb.cast(x=x, dtype=dtype)
+
+
+def narrow(value: Array, float_dtype: type[np.floating[Any]]) -> Array:
+    """The value in a type that Core ML has: floats as `float_dtype`, integers as int32.
+
+    In float16, infinities and the like of float32's lowest (attention masks) saturate, and what is not zero stays so.
+    Of integers beyond int32 those that mean "to the end" saturate; others raise Unsupported.
+    """
+    if value.dtype == bool:
+        return value
+    if value.dtype.kind in "iu":
+        return _narrow_int(value)
+    if value.dtype.kind not in "fV":  # ml_dtypes' bfloat16 and float8 are of kind V
+        raise Unsupported(f"constants of type {value.dtype} have no place in Core ML")
+    if float_dtype is np.float32:
+        with np.errstate(over="ignore"):
+            return value.astype(np.float32)
+    wide = value.astype(np.float32)
+    saturated = np.clip(wide, -FLOAT16_MAX, FLOAT16_MAX)
+    half = saturated.astype(np.float16)
+    vanished = (half == 0) & (wide != 0)
+    if wide.size == 1 and vanished.any():  # a lone epsilon keeps a division from zero
+        return np.copysign(np.full_like(half, _FLOAT16_TINY), wide).astype(np.float16)
+    return half
+
+
+def _narrow_int(value: Array) -> Array:
+    limits = np.iinfo(np.int32)
+    if value.size and (int(value.max()) > limits.max or int(value.min()) < limits.min):
+        beyond = value[(value > limits.max) | (value < limits.min)]
+        stray = [int(v) for v in beyond.reshape(-1) if abs(int(v)) < _SENTINEL]
+        if stray:
+            raise Unsupported(f"the integer {stray[0]} does not fit Core ML's 32 bits")
+        value = np.clip(value, limits.min, limits.max)
+    return value.astype(np.int32)
+
+
+def needs_float32(value: Array) -> bool:
+    """Whether a constant's finite numbers exceed float16 without being a mask (an infinity or float32's lowest)."""
+    if value.dtype.kind != "f" or not value.size or value.dtype == np.float16:
+        return False
+    size = np.abs(value)
+    return bool(((size > FLOAT16_MAX) & (size < 1e38)).any())
+
+
+def prod(dims: Sequence[int]) -> int:
+    return math.prod(dims)
