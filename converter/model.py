@@ -296,7 +296,19 @@ class ModelRecord:
     error: str  # empty when the model is complete
     exit_code: int
     seconds: Mapping[str, float]  # by stage
+    commit: str = ""  # of the user's repository, with `-dirty` where files differ from it
 
     @property
     def passed(self) -> bool:
         return not self.error
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildRecord:
+    """What an output folder holds; dist/build.json is this record as JSON."""
+
+    manifest: str
+    commit: str
+    models: tuple[ModelRecord, ...]
+    seconds: float
+    schema: int = 1

@@ -8,13 +8,11 @@ any moment leaves only what is whole and listed. What failed is kept aside in `.
 import contextlib
 import errno
 import fcntl
-import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from converter.errors import OutputError
 
@@ -67,14 +65,6 @@ class Dist:
         if self._lock is not None:
             os.close(self._lock)
 
-    def previous(self) -> dict[str, Any]:
-        """The record that an earlier run left, or an empty one."""
-        try:
-            record = json.loads((self.folder / RECORD).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return record if isinstance(record, dict) else {}
-
     def workspace(self, name: str) -> Path:
         """A fresh folder to build one model in."""
         with writing(self._work):
@@ -109,8 +99,8 @@ class Dist:
                 old.rename(gone)
                 shutil.rmtree(gone, ignore_errors=True)
 
-    def write(self, **texts: str) -> None:
-        """Write files of the record, each whole or not at all: `write(**{RECORD: text})`."""
+    def write(self, texts: Mapping[str, str]) -> None:
+        """Write files of the record by name, each whole or not at all."""
         with writing(self.folder):
             for name, text in texts.items():
                 replace_whole(self.folder / name, partial(Path.write_text, data=text, encoding="utf-8"))

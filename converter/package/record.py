@@ -2,29 +2,17 @@
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from converter.model import ModelRecord
-
-SCHEMA_VERSION = 1
-
-
-def build_record(models: Sequence[ModelRecord], *, commit: str, manifest: str, seconds: float) -> dict[str, Any]:
-    """Everything about a run as JSON values; each model under `models`, in the manifest's order."""
-    return {
-        "schema": SCHEMA_VERSION,
-        "commit": commit,
-        "manifest": manifest,
-        "seconds": round(seconds, 3),
-        "models": [plain(model) for model in models],
-    }
+from converter.errors import OutputError
+from converter.model import BuildRecord
+from converter.package.dist import RECORD
 
 
 def plain(value: Any) -> Any:
-    """A record as JSON values: paths as text, and infinities as the text "inf", which JSON's numbers lack."""
+    """A record as JSON values: a path as its name, and infinity as the text "inf", which JSON's numbers lack."""
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):
@@ -38,5 +26,19 @@ def plain(value: Any) -> Any:
     return value
 
 
-def text(record: dict[str, Any]) -> str:
-    return json.dumps(record, ensure_ascii=False, indent=2) + "\n"
+def to_json(record: BuildRecord) -> str:
+    return json.dumps(plain(record), ensure_ascii=False, indent=2) + "\n"
+
+
+def read_record(dist: Path) -> BuildRecord:
+    """The record of a finished output folder. Raises OutputError where there is none that can be read."""
+    from pydantic import TypeAdapter, ValidationError
+
+    file = dist / RECORD
+    try:
+        return TypeAdapter(BuildRecord).validate_json(file.read_bytes())
+    except FileNotFoundError as error:
+        raise OutputError(f"{dist} holds no {RECORD}", fix="build it first: `entrypoint.py convert`") from error
+    except (OSError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise OutputError(f"{file} cannot be read: {reason}", fix="build the folder anew") from error

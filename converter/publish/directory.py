@@ -23,13 +23,15 @@ class Directory:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for artifact in published:
+                if sha256(dist / artifact.path) != artifact.sha256:
+                    raise PublishError(
+                        f"{dist / artifact.path} is not what {RECORD} says",
+                        fix=f"build {dist} anew; the file was changed",
+                    )
+            for artifact in published:
                 target = self.folder / Path(artifact.path).name
                 if not (target.is_file() and sha256(target) == artifact.sha256):
                     _copy(dist / artifact.path, target)
-                if sha256(target) != artifact.sha256:
-                    raise PublishError(
-                        f"{target} is not what build.json says", fix=f"build {dist} anew; a file in it was changed"
-                    )
             for name in (RECORD, REPORT, SUMS):
                 _copy(dist / name, self.folder / name)
         except OSError as error:

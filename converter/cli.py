@@ -1,0 +1,239 @@
+"""The commands: arguments in, exit codes out; the only place that exits, and where heavy imports are put off."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from converter import __version__
+from converter.errors import ConverterError, EvaluationError, ManifestError
+
+if TYPE_CHECKING:
+    from converter.model import ModelRecord
+
+_INTERRUPTED = 130  # what a shell expects after Ctrl-C
+
+EXIT_CODES = """
+Exit codes: 0 all well; 2 manifest or command line; 3 a source cannot be loaded; 4 a model cannot be converted;
+5 a converted model does not answer as its source; 6 the output cannot be written; 7 a Core ML file cannot be read or
+run; 8 publishing failed; 9 a worker process died; 1 several kinds at once; 130 interrupted.
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    from converter.console import complain
+
+    try:
+        result = commands.main(arguments, prog_name="entrypoint.py", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except ConverterError as error:
+        complain(error)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        print("interrupted; finished models are kept", file=sys.stderr)
+        return _INTERRUPTED
+    return result if isinstance(result, int) else 0
+
+
+@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__)
+def commands() -> None:
+    """PyTorch and ONNX models in, checked Core ML models out."""
+
+
+def _examples(*lines: str) -> str:
+    """An epilog that click leaves as it is."""
+    return "\b\nExamples:\n" + "\n".join(f"  python entrypoint.py {line}" for line in lines)
+
+
+_MANIFEST = click.argument(
+    "manifest", type=click.Path(path_type=Path, exists=True, dir_okay=False), default="models.yml"
+)
+_ONLY = click.option("--only", multiple=True, metavar="NAME", help="Only this model; may be given several times.")
+
+
+def _building(command: Any) -> Any:
+    """The options that `run` and `convert` share."""
+    for option in (
+        _MANIFEST,
+        _ONLY,
+        click.option(
+            "--output", "-o", type=click.Path(path_type=Path), default="dist", show_default=True, help="Output folder."
+        ),
+        click.option(
+            "--jobs",
+            "-j",
+            type=click.IntRange(1, 256),
+            default=1,
+            show_default=True,
+            help="Models built at the same time, each in a process of its own.",
+        ),
+        click.option(
+            "--cache",
+            type=click.Path(path_type=Path),
+            default=None,
+            help="Folder for downloads.  [default: $XDG_CACHE_HOME/coreml-release]",
+        ),
+        click.option("--verbose", "-v", is_flag=True, help="Show what the libraries print."),
+    ):
+        command = option(command)
+    return command
+
+
+@commands.command(epilog=_examples("check models.yml"))
+@_MANIFEST
+def check(manifest: Path) -> int:
+    """Read a manifest and say everything that is wrong with it; nothing is downloaded or converted."""
+    from converter.manifest import read_manifest
+
+    read = read_manifest(manifest)
+    files = sum(len(model.targets) * (1 if model.is_auto else len(model.routes)) for model in read.models)
+    click.echo(f"{manifest}: {len(read.models)} models, {files} files to build; nothing is wrong with it")
+    return 0
+
+
+@commands.command(epilog=_examples("convert models.yml", "convert models.yml --only resnet50 --jobs 2"))
+@_building
+def convert(**options: Any) -> int:
+    """Load, convert, check and package the models; publish nothing."""
+    _, code = _build(**options)
+    return code
+
+
+@commands.command(epilog=_examples("run models.yml", "run models.yml --output dist --jobs 2"))
+@_building
+def run(**options: Any) -> int:
+    """The whole job: convert, check, package, and publish to the manifest's targets if every model passed."""
+    from converter.manifest import read_manifest
+    from converter.publish import publish
+
+    _, code = _build(**options)
+    targets = read_manifest(options["manifest"]).publish
+    if code == 0 and targets:
+        for place in publish(options["output"], targets, options["manifest"].parent):
+            click.echo(f"published: {place}")
+    elif targets:
+        click.echo("nothing is published, as not every model passed", err=True)
+    return code
+
+
+def _build(
+    manifest: Path, only: tuple[str, ...], output: Path, jobs: int, cache: Path | None, verbose: bool
+) -> "tuple[tuple[ModelRecord, ...], int]":
+    from converter.console import Console
+    from converter.manifest import read_manifest
+    from converter.pipeline import Options, run
+
+    read = read_manifest(manifest)
+    options = Options(output=output, cache=cache or _cache(), only=only, jobs=jobs, verbose=verbose)
+    with Console() as console:
+        records = run(read, options, console)
+        console.table(records)
+        console.say(f"{output}: {sum(r.passed for r in records)} of {len(records)} models passed; see report.md there")
+    codes = {record.exit_code for record in records if not record.passed}
+    return records, codes.pop() if len(codes) == 1 else int(bool(codes))
+
+
+def _cache() -> Path:
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "coreml-release"
+
+
+@commands.command(epilog=_examples("validate dist", "validate dist --engine coreml"))
+@click.argument("dist", type=click.Path(path_type=Path, exists=True, file_okay=False), default="dist")
+@click.option(
+    "--engine",
+    type=click.Choice(["reference", "coreml"]),
+    default="reference",
+    show_default=True,
+    help="What answers: the reference evaluator (any machine) or Core ML itself (macOS).",
+)
+def validate(dist: Path, engine: str) -> int:
+    """Check a finished output folder again, against the references stored in it."""
+    from converter.validate.dist import validate_dist
+
+    failed = False
+    for result in validate_dist(dist, engine):
+        click.echo(result.words)
+        failed |= not result.passed
+    return 5 if failed else 0
+
+
+@commands.command(epilog=_examples("predict mobilenet_v2.mlmodel --input image=photo.jpg"))
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--input",
+    "-i",
+    "inputs",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="A picture, an .npy or .npz file; of a model with one input the name may be left out.",
+)
+@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes to print.")
+def predict(model: Path, inputs: tuple[str, ...], top: int) -> int:
+    """Run a saved Core ML file on this machine and print its answer."""
+    from converter.evaluate.command import predict as answer
+
+    for line in answer(model, _named(inputs), top):
+        click.echo(line)
+    return 0
+
+
+def _named(inputs: tuple[str, ...]) -> dict[str, Path]:
+    """`NAME=FILE` arguments; a FILE alone is named "", the only input."""
+    named = {}
+    for text in inputs:
+        name, separator, file = text.partition("=")
+        if not separator:
+            name, file = "", text
+        if not Path(file).is_file():
+            raise EvaluationError(f"--input {text}: there is no file {file!r}", fix="write NAME=FILE")
+        if name in named:
+            raise ManifestError(f"--input {text}: {name or 'the input'} is given twice")
+        named[name] = Path(file)
+    return named
+
+
+@commands.command(epilog=_examples("inspect mobilenet_v2.mlmodel", "inspect model.mlpackage --json"))
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def inspect(model: Path, as_json: bool) -> int:
+    """Show what a Core ML file is: interface, ops, sizes, labels, metadata."""
+    from converter.evaluate import describe
+    from converter.package.record import plain
+
+    description = describe(model)
+    click.echo(json.dumps(plain(description), ensure_ascii=False, indent=2) if as_json else str(description))
+    return 0
+
+
+@commands.command(epilog=_examples("ops", "ops model.onnx"))
+@click.argument("model", type=click.Path(path_type=Path), required=False)
+def ops(model: Path | None) -> int:
+    """List the ONNX ops that convert; of a MODEL.onnx, say op by op what does and what does not."""
+    if model is None:
+        from converter.convert.onnx.ops import lowered
+
+        for line in lowered():
+            click.echo(line)
+        return 0
+    from converter.convert.onnx.report import report
+
+    found = report(model)
+    click.echo(str(found))
+    return 0 if found.supported else 4
+
+
+@commands.command(epilog=_examples("schema > schema.json"))
+def schema() -> int:
+    """Print the manifest's JSON Schema, with which editors complete and check it."""
+    from converter.manifest import json_schema
+
+    click.echo(json.dumps(json_schema(), ensure_ascii=False, indent=2))
+    return 0

@@ -1,0 +1,82 @@
+"""What a person sees while models are built: live lines on a terminal, plain lines elsewhere, and a closing table."""
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, Self, TextIO
+
+from converter.errors import ConverterError
+from converter.model import ModelRecord
+from converter.report.figures import Row, rows
+
+
+class Console:
+    """Progress and results; a context manager, so that the live lines end cleanly."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        from rich.console import Console as Rich
+
+        # elsewhere than on a terminal a line must not be broken: logs are searched
+        stream = stream or sys.stdout
+        self._rich = Rich(file=stream, highlight=False, soft_wrap=not stream.isatty())
+        self._live: Any = None
+        self._tasks: dict[str, Any] = {}
+        self._started = time.perf_counter()
+
+    def __enter__(self) -> Self:
+        if self._rich.is_terminal:
+            from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+            columns = (SpinnerColumn(), TextColumn("[bold]{task.fields[model]}"), TextColumn("{task.description}"))
+            self._live = Progress(*columns, TimeElapsedColumn(), console=self._rich, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+            self._live = None
+
+    def say(self, words: str, style: str = "") -> None:
+        """A line for the log, as it is: nothing in it is markup."""
+        self._rich.print(words, markup=False, style=style or None)
+
+    def stage(self, model: str, stage: str) -> None:
+        """A model enters a stage."""
+        if self._live:
+            if model not in self._tasks:
+                self._tasks[model] = self._live.add_task(stage, model=model, total=None)
+            self._live.update(self._tasks[model], description=stage)
+        else:
+            self.say(f"[{self._clock()}] {model}: {stage}")
+
+    def finished(self, record: ModelRecord) -> None:
+        """A model is built, or is not."""
+        if record.name in self._tasks:
+            self._live.remove_task(self._tasks.pop(record.name))
+        seconds = sum(record.seconds.values())
+        if record.passed:
+            self.say(f"[{self._clock()}] {record.name}: passed in {seconds:.1f} s", "green")
+        else:
+            self.say(f"[{self._clock()}] {record.name}: FAILED\n{record.error}", "red")
+
+    def table(self, records: Sequence[ModelRecord]) -> None:
+        """The closing table: a row for each file."""
+        from rich import box
+        from rich.table import Table
+
+        table = Table(box=box.SIMPLE_HEAD if self._rich.is_terminal else box.ASCII2)
+        for title, justify in zip(Row._fields, Row.JUSTIFY, strict=True):
+            table.add_column(title.replace("_", " "), justify=justify, no_wrap=True)
+        for row in rows(records):
+            table.add_row(*row, style=None if row.passed else "red")
+        self._rich.print(table, crop=False)
+
+    def _clock(self) -> str:
+        return f"{time.perf_counter() - self._started:6.1f} s"
+
+
+def complain(error: ConverterError) -> None:
+    """Say an error on standard error, where a terminal shows it and a pipe does not swallow it."""
+    sys.stdout.flush()
+    print(f"error: {error}", file=sys.stderr)

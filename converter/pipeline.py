@@ -1,0 +1,228 @@
+"""The product on one page: load, convert, validate, package; the record is written as models finish."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from converter import workers
+from converter.commit import commit_of
+from converter.console import Console
+from converter.errors import ConverterError, ManifestError, OutputError
+from converter.model import Attempt, BuildRecord, ModelRecord, Reference, Route, Source, Target
+from converter.package.checksums import sums
+from converter.package.dist import RECORD, REPORT, SUMS, Dist, writing
+from converter.package.record import read_record, to_json
+
+if TYPE_CHECKING:
+    from converter.manifest.schema import Manifest, Model
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line says about a run."""
+
+    output: Path
+    cache: Path
+    only: tuple[str, ...] = ()
+    jobs: int = 1
+    verbose: bool = False
+
+
+def run(manifest: "Manifest", options: Options, console: Console) -> tuple[ModelRecord, ...]:
+    """Build the manifest's models into the output folder; every model ends as a record, in the manifest's order.
+
+    Raises ManifestError for a name that is not in the manifest, OutputError where the folder cannot be written. A
+    failing model is a record with an error.
+    """
+    models = _selected(manifest, options.only)
+    with Dist(options.output) as dist:
+        ledger = _Ledger.open(dist, manifest, tuple(models))
+        tasks = {
+            name: {"model": model, "folder": dist.workspace(name), "cache": options.cache}
+            for name, model in models.items()
+        }
+        logs = dist.workspace(".logs")
+        for event in workers.run(build, tasks, workers=options.jobs, logs=logs, verbose=options.verbose):
+            if isinstance(event, workers.Event):
+                console.stage(event.name, event.said)
+            else:
+                record = event.result if event.error is None else _died(models[event.name], event.error)
+                ledger.enter(record)
+                console.finished(record)
+    return tuple(ledger.records[name] for name in models)
+
+
+def build(model: "Model", folder: Path, cache: Path, tell: Tell) -> ModelRecord:
+    """One model through all stages, in a worker process; what goes wrong on the way becomes part of its record."""
+    from converter.load import load
+    from converter.package import package
+    from converter.report import render_card
+    from converter.validate import reference_of, store
+
+    trip = _Trip(tell)
+    source: Source | None = None
+    try:
+        with writing(folder):
+            with trip.stage("load"):
+                source = load(model, root=model.folder, cache=cache)
+            with trip.stage("reference"):
+                reference = reference_of(source, model, cache=cache)
+            for target in model.targets:
+                trip.attempts += _attempts(model, source, reference, target, folder, trip)
+            record = _record(model, source, trip)
+            if not record.passed:
+                return record
+            with trip.stage("package"):
+                conversions = [a.conversion for a in trip.attempts if a.passed and a.conversion]
+                artifacts = package(source, conversions, _extra(model, cache), folder)
+                artifacts += store(reference, source, trip.attempts, folder)
+                record = replace(record, artifacts=tuple(artifacts), seconds=dict(trip.seconds))
+                card = folder / f"{model.name}.md"
+                card.write_text(render_card(record, source), encoding="utf-8")
+    except ConverterError as error:
+        return _record(model, source, trip, error)
+    return record
+
+
+def _selected(manifest: "Manifest", only: Sequence[str]) -> "dict[str, Model]":
+    models = {model.name: model for model in manifest.models}
+    unknown = [name for name in only if name not in models]
+    if unknown:
+        raise ManifestError(f"--only {unknown[0]}: no such model", fix=f"the manifest has {', '.join(models)}")
+    return {name: model for name, model in models.items() if not only or name in only}
+
+
+@dataclass
+class _Ledger:
+    """The output folder's record, written anew as each model ends, so that it never names what is not there."""
+
+    dist: Dist
+    order: tuple[str, ...]
+    record: BuildRecord
+    records: dict[str, ModelRecord]
+    started: float
+
+    @classmethod
+    def open(cls, dist: Dist, manifest: "Manifest", selected: Sequence[str]) -> "_Ledger":
+        """Keep what earlier runs made of models that this run leaves alone; forget models that left the manifest."""
+        order = tuple(model.name for model in manifest.models)
+        try:
+            earlier = {record.name: record for record in read_record(dist.folder).models}
+        except OutputError:
+            earlier = {}
+        record = BuildRecord(manifest=manifest.path.name, commit=commit_of(manifest.folder), models=(), seconds=0.0)
+        kept = {name: old for name, old in earlier.items() if name in order and name not in selected}
+        ledger = cls(dist, order, record, kept, time.perf_counter())
+        ledger.write()
+        for name in earlier.keys() - set(order):
+            dist.remove(name)
+        return ledger
+
+    def enter(self, record: ModelRecord) -> None:
+        """Exchange a model's folder and write the record with it."""
+        (self.dist.place if record.passed else self.dist.set_aside)(record.name)
+        self.records[record.name] = replace(record, commit=self.record.commit)
+        self.write()
+
+    def write(self) -> None:
+        from converter.report import render_report
+
+        models = tuple(self.records[name] for name in self.order if name in self.records)
+        seconds = round(time.perf_counter() - self.started, 3)
+        record = replace(self.record, models=models, seconds=seconds)
+        published = [artifact for model in models if model.passed for artifact in model.artifacts]
+        self.dist.write({RECORD: to_json(record), SUMS: sums(published), REPORT: render_report(record)})
+
+
+@dataclass
+class _Trip:
+    """What a model gathers on its way through the stages."""
+
+    tell: Tell
+    attempts: list[Attempt] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str, detail: str = "") -> Iterator[None]:
+        self.tell(f"{name} {detail}".strip())
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - started, 3)
+
+
+def _attempts(
+    model: "Model", source: Source, reference: Reference, target: Target, folder: Path, trip: _Trip
+) -> Iterator[Attempt]:
+    """One attempt per route asked for; with `auto` the next route only where the one before failed."""
+    for route in model.routes:
+        attempt = _attempt(model, source, reference, route, target, folder, trip)
+        yield attempt
+        if model.is_auto and attempt.passed:
+            return
+
+
+def _attempt(
+    model: "Model", source: Source, reference: Reference, route: Route, target: Target, folder: Path, trip: _Trip
+) -> Attempt:
+    from converter.convert import convert
+    from converter.package import file_stem
+    from converter.validate import validate
+
+    path = folder / f"{file_stem(model.name, route, () if model.is_auto else model.routes)}.{target.format}"
+    attempt = Attempt(route=route, format=target.format)
+    try:
+        _clear(path)
+        with trip.stage("convert", f"{target.format} {route}"):
+            attempt = replace(attempt, conversion=convert(source, route, target, path))
+        with trip.stage("validate", f"{target.format} {route}"):
+            assert attempt.conversion
+            attempt = replace(attempt, validation=validate(source, reference, attempt.conversion, model.validation))
+    except OutputError:
+        raise
+    except ConverterError as error:
+        return replace(attempt, error=str(error), exit_code=error.exit_code)
+    return attempt
+
+
+def _clear(path: Path) -> None:
+    """Remove what an earlier route left under the same name."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.unlink(missing_ok=True)
+
+
+def _record(model: "Model", source: Source | None, trip: _Trip, error: ConverterError | None = None) -> ModelRecord:
+    """The model's record so far; its error says every attempt that the manifest asks for and that failed."""
+    failed = [a for a in trip.attempts if not a.passed and not _made_good(model, a, trip.attempts)]
+    codes = {error.exit_code} if error else {a.exit_code for a in failed}
+    words = str(error) if error else "\n".join(a.words for a in failed)
+    return ModelRecord(
+        name=model.name,
+        place=model.place,
+        source=source.description if source else model.source.description,
+        source_files=source.files if source else (),
+        attempts=tuple(trip.attempts),
+        artifacts=(),
+        interface=source.interface if source else None,
+        metadata=source.metadata if source else model.metadata.record,
+        notes=source.notes if source else (),
+        error=words,
+        exit_code=codes.pop() if len(codes) == 1 else int(bool(codes)),
+        seconds=dict(trip.seconds),
+    )
+
+
+def _died(model: "Model", error: ConverterError) -> ModelRecord:
+    """The record of a model whose worker did not come back with one."""
+    return _record(model, None, _Trip(lambda said: None), error.within(model.place))
+
+
+def _made_good(model: "Model", failed: Attempt, attempts: Sequence[Attempt]) -> bool:
+    return model.is_auto and any(a.passed and a.format == failed.format for a in attempts)

@@ -1,0 +1,12 @@
+#!/usr/bin/env python3
+"""The command line: `python entrypoint.py --help`."""
+
+import os
+import sys
+
+os.environ.setdefault("TQDM_DISABLE", "1")  # the libraries' own progress bars; read when tqdm is imported
+
+from converter.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

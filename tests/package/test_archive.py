@@ -1,0 +1,36 @@
+import stat
+import subprocess
+import time
+import zipfile
+
+import pytest
+
+from converter.package.archive import zip_package
+
+
+@pytest.fixture
+def package(tmp_path):
+    root = tmp_path / "net.mlpackage"
+    (root / "Data" / "com.apple.CoreML" / "weights").mkdir(parents=True)
+    (root / "Data" / "empty").mkdir()
+    (root / "Manifest.json").write_text("{}\n")
+    (root / "Data" / "com.apple.CoreML" / "weights" / "weight.bin").write_bytes(bytes(range(256)) * 5000)
+    return root
+
+
+def test_the_same_package_gives_the_same_bytes(package, tmp_path):
+    zip_package(package, tmp_path / "a.zip")
+    time.sleep(0.01)
+    for path in [package / "Manifest.json", package / "Data"]:
+        path.touch()
+        path.chmod(path.stat().st_mode | stat.S_IXOTH)
+    zip_package(package, tmp_path / "b.zip")
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+
+
+def test_it_unpacks_to_the_package_with_its_empty_folders(package, tmp_path):
+    zip_package(package, tmp_path / "a.zip")
+    assert zipfile.ZipFile(tmp_path / "a.zip").testzip() is None
+    out = tmp_path / "out"
+    subprocess.run(["python3", "-m", "zipfile", "-e", tmp_path / "a.zip", out], check=True)
+    assert subprocess.run(["diff", "-r", package, out / "net.mlpackage"], check=False).returncode == 0
