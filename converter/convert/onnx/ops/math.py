@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from converter.convert.onnx.builder import Operand, Var, const, is_float, is_var, mb, normal_axis
+from converter.convert.onnx.builder import Operand, Var, const, is_float, is_var, mb, normal_axis, prod
 from converter.convert.onnx.ops.tables import ai_onnx
 from converter.convert.onnx.views import reshape
 
