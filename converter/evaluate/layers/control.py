@@ -1,0 +1,65 @@
+"""Control flow. What a nested network computes is visible in the whole network."""
+
+from torch import Tensor
+
+from .network import Block
+from .table import layers, scalar
+
+_FALSE = 1e-6  # a condition whose absolute value is not above this is false
+
+
+class LoopBreak(Exception):  # noqa: N818
+    """No error: the innermost loop ends."""
+
+
+class LoopContinue(Exception):  # noqa: N818
+    """No error: the innermost loop's next iteration begins."""
+
+
+@layers.op
+def copy(x: Tensor) -> Tensor:
+    return x
+
+
+@layers.op
+def branch(condition: Tensor, ifBranch: Block, elseBranch: Block | None = None) -> tuple[()]:
+    if abs(scalar(condition)) > _FALSE:
+        ifBranch()
+    elif elseBranch is not None:
+        elseBranch()
+    return ()
+
+
+@layers.op
+def loop(
+    maxLoopIterations: Tensor | int = 0,
+    conditionVar: str = "",
+    conditionNetwork: Block | None = None,
+    bodyNetwork: Block | None = None,
+) -> tuple[()]:
+    """Without a condition a count; with one and no count, as long as it holds."""
+    limited = isinstance(maxLoopIterations, Tensor) or maxLoopIterations > 0 or conditionNetwork is None
+    limit = int(scalar(maxLoopIterations))
+    iteration = 0
+    while not limited or iteration < limit:
+        if conditionNetwork is not None and abs(scalar(conditionNetwork()[conditionVar])) <= _FALSE:
+            break
+        iteration += 1
+        try:
+            if bodyNetwork is not None:
+                bodyNetwork()
+        except LoopContinue:
+            continue
+        except LoopBreak:
+            break
+    return ()
+
+
+@layers.op
+def loopBreak() -> tuple[()]:
+    raise LoopBreak
+
+
+@layers.op
+def loopContinue() -> tuple[()]:
+    raise LoopContinue

@@ -1,0 +1,210 @@
+"""A NeuralNetwork, prepared once and run with torch in float32."""
+
+import difflib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from converter.errors import EvaluationError
+from converter.registry import Op
+
+from .binding import arguments, check, unshadowed
+from .inputs import check_preprocessing, entered, left
+from .table import layers
+
+_KINDS = ("neuralNetwork", "neuralNetworkClassifier", "neuralNetworkRegressor")
+_SHAPING = {"reshape", "flatten", "copy", "squeeze", "expandDims", "flattenTo2D"}
+_SHAPING |= {"reshapeStatic", "reshapeLike", "reshapeDynamic", "rankPreservingReshape"}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer whose function is found and whose fields are read."""
+
+    name: str
+    kind: str
+    op: Op
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    fields: dict[str, Any]
+
+    @property
+    def place(self) -> str:
+        return f'layer "{self.name}" ({self.kind})'
+
+    @property
+    def blocks(self) -> Iterator["Block"]:
+        return (value for value in self.fields.values() if isinstance(value, Block))
+
+    @property
+    def reads(self) -> set[str]:
+        return set(self.inputs).union(*(layer.reads for block in self.blocks for layer in block.layers))
+
+    @property
+    def writes(self) -> set[str]:
+        return set(self.outputs).union(*(layer.writes for block in self.blocks for layer in block.layers))
+
+    def run(self, scope: dict[str, Tensor]) -> None:
+        """Read the inputs from the scope and write the outputs to it."""
+        missing = [name for name in self.inputs if name not in scope]
+        if missing:
+            raise EvaluationError(f'reads "{missing[0]}", which no layer before it computes', where=[self.place])
+        given = [scope[name] for name in self.inputs]
+        fields = {name: replace(f, scope=scope) if isinstance(f, Block) else f for name, f in self.fields.items()}
+        try:
+            answer = self.op.bind(given, unshadowed(self.op, given, fields))()
+        except EvaluationError as error:
+            raise error.within(self.place) from error
+        except (RuntimeError, ValueError, IndexError) as error:
+            shapes = ", ".join(str(list(value.shape)) for value in given)
+            raise EvaluationError(f"{error} (inputs of shape {shapes})", where=[self.place]) from error
+        values = answer if isinstance(answer, tuple) else (answer,)
+        if len(self.outputs) > len(values):
+            raise EvaluationError(f"has {len(self.outputs)} outputs, computes {len(values)}", where=[self.place])
+        # NeuralNetwork has no rank 0: a scalar has shape [1].
+        scope |= {n: v.reshape(1) if v.dim() == 0 else v for n, v in zip(self.outputs, values, strict=False)}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A nested network; it runs in the scope of the layer that holds it."""
+
+    layers: tuple[Layer, ...]
+    scope: dict[str, Tensor] | None = None
+
+    def __call__(self) -> Mapping[str, Tensor]:
+        """Run, and answer with every value that is visible then."""
+        assert self.scope is not None
+        for layer in self.layers:
+            layer.run(self.scope)
+        return self.scope
+
+
+class Network:
+    """The network of a model of type neuralNetwork, neuralNetworkClassifier or neuralNetworkRegressor.
+
+    Raises EvaluationError for another type, and for everything in it that cannot be run, all at once.
+    """
+
+    def __init__(self, spec: Any) -> None:
+        kind = spec.WhichOneof("Type")
+        if kind not in _KINDS:
+            raise EvaluationError(f"the model is a {kind}, not a neural network")
+        self._message = getattr(spec, kind)
+        self._inputs = {feature.name: feature for feature in spec.description.input}
+        self._outputs = {feature.name: feature for feature in spec.description.output}
+        check_preprocessing(self._message, self._inputs)
+        complaints: list[EvaluationError] = []
+        self._layers = tuple(_prepared(self._message.layers, complaints))
+        if complaints:
+            raise _joined(complaints)
+
+    def op_types(self) -> Iterable[str]:
+        """The layers' types in order, nested networks' after the layer that holds them."""
+        return _kinds(self._layers)
+
+    def activation_input(self, name: str) -> tuple[str, str] | None:
+        """If `name` is computed by a softmax or sigmoid: the value before it, and "softmax" or "sigmoid"; else None.
+
+        Layers that only reshape or copy may lie between.
+        """
+        makers = {output: layer for layer in self._layers for output in layer.outputs}
+        seen: set[str] = set()
+        while name in makers and name not in seen:
+            seen.add(name)
+            layer = makers[name]
+            if layer.kind in ("softmax", "softmaxND"):
+                return layer.inputs[0], "softmax"
+            if layer.kind == "activation" and "sigmoid" in layer.fields:
+                return layer.inputs[0], "sigmoid"
+            if layer.kind not in _SHAPING:
+                return None
+            name = layer.inputs[0]
+        return None
+
+    def run(self, inputs: Mapping[str, Tensor], wanted: Collection[str]) -> dict[str, Tensor]:
+        """The wanted values, intermediates too; only the layers that they need are run.
+
+        Images are float32 [1, C, H, W] with pixels 0..255 in the declared order of colours. Raises EvaluationError
+        naming the layer.
+        """
+        known = {name for layer in self._layers for name in layer.writes} | set(self._inputs)
+        for name in wanted:
+            if name not in known:
+                near = difflib.get_close_matches(name, known)
+                raise EvaluationError(
+                    f'the network computes no value "{name}"', fix=f"did you mean {' or '.join(near)}?" if near else ""
+                )
+        scope = {
+            name: entered(value, self._inputs[name], self._message)
+            for name, value in inputs.items()
+            if name in self._inputs
+        }
+        chosen, last = _schedule(self._layers, wanted)
+        with torch.inference_mode():
+            for index, layer in enumerate(chosen):
+                layer.run(scope)
+                for name in layer.reads | layer.writes:
+                    if last[name] == index and name not in wanted:
+                        scope.pop(name, None)
+        absent = [name for name in wanted if name not in scope]
+        if absent:
+            raise EvaluationError(f'"{absent[0]}" was not computed: the branch that computes it was not taken')
+        return {name: left(scope[name], self._outputs.get(name), self._message) for name in wanted}
+
+
+def _prepared(messages: Iterable[Any], complaints: list[EvaluationError]) -> Iterator[Layer]:
+    for message in messages:
+        kind = message.WhichOneof("layer")
+        place = f'layer "{message.name}" ({kind})'
+        try:
+            op = _found(kind)
+            fields = arguments(getattr(message, kind), partial(_block, complaints=complaints))
+            check(op, message.input, fields)
+            yield Layer(message.name, kind, op, tuple(message.input), tuple(message.output), fields)
+        except EvaluationError as error:
+            complaints.append(error.within(place))
+
+
+def _block(message: Any, complaints: list[EvaluationError]) -> Block:
+    return Block(tuple(_prepared(message.layers, complaints)))
+
+
+def _found(kind: str | None) -> Op:
+    if kind is None:
+        raise EvaluationError("this version of coremltools does not know its type", fix="update coremltools")
+    if kind == "custom":
+        raise EvaluationError("a custom layer's code is in the app, not in the model: it cannot be run here")
+    op = layers.find(kind, 1)
+    if op is None:
+        raise EvaluationError("this layer type is not implemented here")
+    return op
+
+
+def _joined(complaints: Sequence[EvaluationError]) -> EvaluationError:
+    if len(complaints) == 1:
+        return complaints[0]
+    listed = "\n".join(f"  {error}" for error in complaints)
+    return EvaluationError(f"{len(complaints)} layers cannot be run:\n{listed}")
+
+
+def _kinds(sequence: Iterable[Layer]) -> Iterator[str]:
+    for layer in sequence:
+        yield layer.kind
+        for block in layer.blocks:
+            yield from _kinds(block.layers)
+
+
+def _schedule(sequence: Sequence[Layer], wanted: Collection[str]) -> tuple[list[Layer], dict[str, int]]:
+    """The layers that the wanted values need, in order, and for each value the last of them that touches it."""
+    needed = set(wanted)
+    chosen: list[Layer] = []
+    for layer in reversed(sequence):
+        if needed & layer.writes:
+            needed |= layer.reads
+            chosen.insert(0, layer)
+    return chosen, {name: i for i, layer in enumerate(chosen) for name in layer.reads | layer.writes}

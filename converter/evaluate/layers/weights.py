@@ -1,0 +1,116 @@
+"""A layer's numbers: WeightParams as torch tensors."""
+
+import math
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from converter.errors import EvaluationError
+
+_PACKED_FLOATS = 0x0A  # the tag of WeightParams.floatValue: field 1, length-delimited
+
+
+class Weights:
+    """WeightParams, converted to float32 once; the layer says the shape, and the count must fit it exactly."""
+
+    def __init__(self, message: Any) -> None:
+        self._message = message
+        self._shapes: dict[tuple[int, ...], torch.Tensor] = {}
+
+    def shaped(self, *shape: int, channel_axis: int = 0) -> torch.Tensor:
+        """The numbers in row-major order; `channel_axis` is the one that linear quantisation scales.
+
+        Raises EvaluationError if their count differs from the shape's.
+        """
+        if self._message.HasField("quantization"):
+            return self._dequantised(shape, channel_axis)
+        if self._stored.numel() != math.prod(shape):
+            raise EvaluationError(_miscounted(self._stored.numel(), shape), fix=_FIX)
+        return self._stored.view(shape)
+
+    @property
+    def count(self) -> int | None:
+        """How many numbers there are; None where quantisation packs them and the layer alone knows."""
+        return None if self._message.HasField("quantization") else self._stored.numel()
+
+    @cached_property
+    def _stored(self) -> torch.Tensor:
+        message = self._message
+        forms = [
+            name for name in ("floatValue", "float16Value", "rawValue", "int8RawValue") if len(getattr(message, name))
+        ]
+        if len(forms) > 1:
+            raise EvaluationError(f"weights are stored twice: {' and '.join(forms)}", fix=_FIX)
+        if forms == ["float16Value"]:
+            if len(message.float16Value) % 2:
+                raise EvaluationError("float16 weights have an odd number of bytes", fix=_FIX)
+            return torch.from_numpy(np.frombuffer(message.float16Value, "<f2").astype(np.float32))
+        if forms in (["rawValue"], ["int8RawValue"]):
+            raise EvaluationError(f"weights are in {forms[0]} without their quantization", fix=_FIX)
+        return torch.from_numpy(_floats(message))
+
+    def _dequantised(self, shape: tuple[int, ...], channel_axis: int) -> torch.Tensor:
+        if shape not in self._shapes:
+            self._shapes[shape] = _dequantise(self._message, shape, channel_axis)
+        return self._shapes[shape]
+
+
+_FIX = "the file is damaged or was written wrongly: convert the model again"
+
+
+def _miscounted(count: int, shape: tuple[int, ...]) -> str:
+    return f"the weights hold {count} values, the layer needs {math.prod(shape)} (shape {list(shape)})"
+
+
+def _floats(message: Any) -> NDArray[np.float32]:
+    # Element by element a repeated field takes seconds for a large model. Its serialised form is the floats themselves.
+    count = len(message.floatValue)
+    serialised = message.SerializeToString(deterministic=True)
+    if count and serialised[0] == _PACKED_FLOATS:
+        start = 1 + next(i for i, byte in enumerate(serialised[1:11], 1) if byte < 0x80)
+        if len(serialised) >= start + 4 * count:
+            return np.frombuffer(serialised, "<f4", count, start).astype(np.float32)
+    return np.array(message.floatValue, np.float32)
+
+
+def _dequantise(message: Any, shape: tuple[int, ...], channel_axis: int) -> torch.Tensor:
+    """Linear: q × scale + bias, one scale or one for each channel; or q looked up in a table of 2^bits numbers."""
+    quantization = message.quantization
+    bits, count = quantization.numberOfBits, math.prod(shape)
+    if message.int8RawValue:
+        raise EvaluationError("int8RawValue (dynamic quantisation) is not supported here")
+    if not 1 <= bits <= 8:
+        raise EvaluationError(f"weights are quantised to {bits} bits; Core ML knows 1 to 8", fix=_FIX)
+    if len(message.rawValue) != math.ceil(count * bits / 8):
+        raise EvaluationError(
+            f"the weights hold {len(message.rawValue)} bytes, {count} values (shape {list(shape)}) of {bits} bits "
+            f"need {math.ceil(count * bits / 8)}",
+            fix=_FIX,
+        )
+    stored = np.frombuffer(message.rawValue, np.uint8)
+    if bits < 8:
+        unpacked = np.unpackbits(stored)[: count * bits].reshape(count, bits)
+        stored = unpacked @ (1 << np.arange(bits - 1, -1, -1)).astype(np.uint8)
+    values = stored.reshape(shape)
+    if quantization.WhichOneof("QuantizationType") == "lookupTableQuantization":
+        table = np.array(quantization.lookupTableQuantization.floatValue, np.float32)
+        if len(table) != 1 << bits:
+            raise EvaluationError(
+                f"a look-up table of {len(table)} values for {bits} bits; {1 << bits} needed", fix=_FIX
+            )
+        return torch.from_numpy(table[values])
+    channels = [1] * len(shape)
+    channels[channel_axis] = -1
+    terms = []
+    for name in ("scale", "bias"):
+        term = np.array(getattr(quantization.linearQuantization, name), np.float32)
+        if len(term) not in (1, shape[channel_axis]) and not (name == "bias" and len(term) == 0):
+            raise EvaluationError(
+                f"{len(term)} quantisation {name} values for {shape[channel_axis]} channels; one or one each needed",
+                fix=_FIX,
+            )
+        terms.append(term.reshape(channels) if len(term) else np.float32(0))
+    return torch.from_numpy(values.astype(np.float32) * terms[0] + terms[1])
