@@ -1,0 +1,94 @@
+"""Hold what was converted against its source: samples, references, engines, metrics, gates.
+
+Nothing here imports torch or the manifest's libraries before they are used: on macOS coremltools, numpy and Pillow
+suffice.
+"""
+
+import dataclasses
+import hashlib
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from converter.errors import ConverterError
+from converter.model import Artifact, Attempt, Conversion, Reference, Source, Validation
+from converter.validate.check import answers, judge
+from converter.validate.engines import engine
+from converter.validate.gates import Gates
+from converter.validate.references import Candidate, References, read_references, write_references
+
+if TYPE_CHECKING:
+    from converter.manifest.schema import Labelled, Model, ValidationOptions
+
+__all__ = ["reference_of", "store", "validate"]
+
+
+def reference_of(source: Source, model: "Model", *, cache: Path) -> Reference:
+    """Ask the source framework, in float32, for what the manifest's samples and labelled set have to give.
+
+    Raises SourceError for a sample that does not fit and ValidationError for NaN or infinity in the source's answers.
+    """
+    from converter.load.files import locate
+    from converter.validate.reference import reference
+    from converter.validate.samples import labelled, samples
+
+    options, interface = model.validation, source.interface
+    try:
+        files = [locate(file, root=model.folder, cache=cache)[0] for file in options.samples]
+        asked = samples(interface, files, seeds=options.seeds)
+        known = labelled(interface, _labelled_path(options.labelled, model, cache)) if options.labelled else ()
+    except ConverterError as error:
+        raise error.within(source.place, "validate") from None
+    return reference(source, asked, known)
+
+
+def _labelled_path(file: "Labelled", model: "Model", cache: Path) -> Path:
+    from converter.load.files import locate
+
+    folder = model.folder / file.path if file.path else None
+    return folder if folder and folder.is_dir() else locate(file, root=model.folder, cache=cache)[0]
+
+
+def validate(source: Source, reference: Reference, conversion: Conversion, options: "ValidationOptions") -> Validation:
+    """Compare a conversion's saved file with the reference; a missed gate is a Validation that has not passed.
+
+    What the evaluator answers is kept beside the file until `store` collects it. Raises EvaluationError or
+    ValidationError where there is nothing to compare: a file that cannot be run, a missing output, another shape.
+    """
+    gates, precision = Gates(**options.limits), conversion.target.compute_precision
+    try:
+        given = answers(conversion.path, reference, source.interface, engine("reference"))
+        validation = judge(given, reference, interface=source.interface, precision=precision, gates=gates)
+    except ConverterError as error:
+        raise error.within(source.place) from None
+    aside = _aside(conversion)
+    aside.parent.mkdir(exist_ok=True)
+    empty = dataclasses.replace(reference, samples=(), outputs=(), labelled=(), labelled_scores=None)
+    candidate = Candidate(file=conversion.path.name, precision=precision, answers=given)
+    write_references(
+        aside,
+        References(
+            model=source.name, interface=source.interface, gates=gates, reference=empty, candidates=(candidate,)
+        ),
+    )
+    return validation
+
+
+def _aside(conversion: Conversion) -> Path:
+    return conversion.path.parent / ".answers" / f"{conversion.path.name}.npz"
+
+
+def store(reference: Reference, source: Source, attempts: Sequence[Attempt], folder: Path) -> list[Artifact]:
+    """Write NAME.references.npz for the attempts that passed; it travels with dist and is not published."""
+    kept = [read_references(_aside(a.conversion)) for a in attempts if a.passed and a.conversion]
+    path = folder / f"{source.name}.references.npz"
+    whole = dataclasses.replace(
+        kept[0], reference=reference, candidates=tuple(candidate for one in kept for candidate in one.candidates)
+    )
+    write_references(path, whole)
+    shutil.rmtree(folder / ".answers", ignore_errors=True)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    place = path.relative_to(folder.parent).as_posix()
+    return [Artifact(path=place, sha256=digest, size_bytes=path.stat().st_size, published=False)]

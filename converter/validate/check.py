@@ -1,0 +1,278 @@
+"""Hold a saved model against its reference: ask an engine, compare, apply the gates."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from converter.errors import ConverterError
+from converter.model import (
+    Activation,
+    Conversion,
+    Gate,
+    Interface,
+    OutputMetrics,
+    Precision,
+    Reference,
+    Validation,
+)
+from converter.validate import metrics
+from converter.validate.engines import Answer, Engine, ask
+from converter.validate.gates import Gates, accuracy_gates, at_most, output_gates
+
+On = Literal["values", "before softmax", "before sigmoid", "probabilities"]
+
+# Probabilities are held against the candidate's own scores, as numpy computes the activation: half precision is good
+# to 2**-11, and a sum of a thousand of them loses a little more.
+_ACTIVATION_LIMIT: dict[Precision, float] = {"float32": 1e-5, "float16": 5e-3}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What one saved model answered to all samples of a reference, and to the labelled set (its first labels)."""
+
+    engine: str
+    samples: tuple[Answer, ...]
+    labelled: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+def validate(
+    conversion: Conversion, reference: Reference, *, interface: Interface, gates: Gates, engine: Engine
+) -> Validation:
+    """Compare a conversion's saved file with the reference, on `engine`.
+
+    A model that misses a gate is a Validation that has not passed. Raises EvaluationError or ValidationError where
+    there is nothing to compare: a file that cannot be run, a missing output, another shape.
+    """
+    given = answers(conversion.path, reference, interface, engine)
+    return judge(given, reference, interface=interface, precision=conversion.target.compute_precision, gates=gates)
+
+
+def answers(path: Path, reference: Reference, interface: Interface, engine: Engine) -> Answers:
+    """Ask the saved .mlmodel file or .mlpackage folder all that the reference was asked."""
+    started = time.monotonic()
+    place = f"{path.name} on {engine.name}"
+    sample = ""
+    try:
+        predictor = engine.load(path)
+        given, labelled = [], []
+        for one in reference.samples:
+            sample = one.name
+            given.append(ask(predictor, interface, one.inputs))
+        for one in reference.labelled:
+            sample = one.name
+            labelled.append(_label(ask(predictor, interface, one.inputs), interface))
+    except ConverterError as error:
+        raise error.within("validate", place, *([f"sample {sample}"] if sample else [])) from None
+    return Answers(
+        engine=engine.name, samples=tuple(given), labelled=tuple(labelled), seconds=time.monotonic() - started
+    )
+
+
+def judge(
+    answers: Answers, reference: Reference, *, interface: Interface, precision: Precision, gates: Gates
+) -> Validation:
+    """Apply the gates to what a saved model answered; `precision` is what it computes in."""
+    started = time.monotonic()
+    found: list[OutputMetrics] = []
+    verdicts: list[Gate] = []
+    notes = list(_vacuous(reference, interface, precision, gates))
+    for index, output in enumerate(interface.outputs):
+        limit_db = gates.psnr_limit_db(precision, output)
+        try:
+            compared = _compared(index, reference, answers, interface)
+            measured = _measure(compared, limit_db, gates)
+        except ConverterError as error:
+            raise error.within("validate", answers.engine, f"output {_name(interface, index)}") from None
+        found.append(measured)
+        notes += [compared.note] if compared.note else []
+        problem = _non_finite(compared, reference)
+        verdicts += output_gates(measured, gates, limit_db, problem=problem)
+        if compared.activation_error is not None:
+            limit = _ACTIVATION_LIMIT[precision]
+            verdicts.append(at_most("activation_error", compared.name, compared.activation_error, limit))
+    right, reference_right = _right(answers, reference, interface)
+    count = len(reference.labelled)
+    if count:
+        verdicts += accuracy_gates(right, reference_right, count, gates)
+    return Validation(
+        engine=answers.engine,
+        metrics=tuple(found),
+        gates=tuple(verdicts),
+        accuracy=right / count if count else None,
+        reference_accuracy=reference_right / count if count else None,
+        seconds=answers.seconds + time.monotonic() - started,
+        notes=tuple(notes),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Compared:
+    """One output's values, sample by sample, in the same shape; `classes` are the candidate's first classes."""
+
+    name: str
+    on: On
+    expected: Sequence[np.ndarray]
+    given: Sequence[np.ndarray]
+    classes: Sequence[int] | None = None
+    activation_error: float | None = None
+    note: str = ""
+
+
+def _compared(index: int, reference: Reference, answers: Answers, interface: Interface) -> _Compared:
+    output = interface.outputs[index]
+    name = _name(interface, index)
+    expected = [outputs[output.name] for outputs in reference.outputs]
+    given = [answer.values[output.name] for answer in answers.samples]
+    if output.color is not None:
+        # An image holds whole numbers; what the source gives is rounded the same way.
+        expected = [np.clip(np.rint(values), 0, 255) for values in expected]
+    if index > 0:
+        return _Compared(name=name, on="values", expected=expected, given=given)
+    classifier = interface.classifier
+    if classifier:
+        given = [_shaped(values, like) for values, like in zip(given, expected, strict=True)]
+    activation = classifier.activation if classifier and classifier.activation else reference.scores_activation
+    if activation is None:
+        on: On = "probabilities" if classifier else "values"
+        note = f"{name} is compared as it is: the source's scores before an activation cannot be reached"
+        classes = _classes(answers, interface, given) if classifier or reference.labelled else None
+        return _Compared(
+            name=name, on=on, expected=expected, given=given, classes=classes, note=note if classifier else ""
+        )
+    scores = [answer.scores for answer in answers.samples if answer.activation == activation]
+    reached = [values for values in scores if values is not None]
+    if len(reached) < len(given):
+        return _Compared(
+            name=name,
+            on="probabilities",
+            expected=[activated(values, activation) for values in expected],
+            given=given,
+            classes=_classes(answers, interface, given),
+            note=f"{name} is compared after its {activation}: {answers.engine} does not reach the scores before it",
+        )
+    reached = [_shaped(values, like) for values, like in zip(reached, expected, strict=True)]
+    return _Compared(
+        name=name,
+        on="before softmax" if activation == "softmax" else "before sigmoid",
+        expected=expected,
+        given=reached,
+        classes=_classes(answers, interface, reached),
+        activation_error=max(
+            metrics.max_abs_error(activated(before, activation), after)
+            for before, after in zip(reached, given, strict=True)
+        ),
+    )
+
+
+def activated(scores: np.ndarray, activation: Activation) -> np.ndarray:
+    """Softmax over the last axis, or sigmoid, in float64."""
+    values = scores.astype(np.float64)
+    if activation == "sigmoid":
+        # tanh does not overflow where exp(-x) would.
+        return np.asarray((np.tanh(values / 2) + 1) / 2)
+    powers = np.exp(values - values.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
+def _shaped(values: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """A classifier's scores lose their leading axes on the way; nothing else may differ."""
+    return values.reshape(like.shape) if values.size == like.size else values
+
+
+def _classes(answers: Answers, interface: Interface, scores: Sequence[np.ndarray]) -> list[int]:
+    """The class that each answer names first: a classifier's label, else the highest score."""
+    best = [metrics.top(values, 1)[0] for values in scores]
+    if not interface.classifier:
+        return best
+    labels = list(interface.classifier.labels)
+    classes = []
+    for answer, highest in zip(answers.samples, best, strict=True):
+        named = labels.index(answer.label) if answer.label in labels else -1
+        probabilities = answer.values[interface.outputs[0].name].ravel()
+        # Half precision saturates at 1.0: a label that ties there with the highest score stands for both.
+        tied = named >= 0 and probabilities[named] == probabilities[highest]
+        classes.append(highest if tied else named)
+    return classes
+
+
+def _measure(compared: _Compared, limit_db: float, gates: Gates) -> OutputMetrics:
+    pairs = list(zip(compared.expected, compared.given, strict=True))
+    top1, top5, near_ties = None, None, 0
+    if compared.classes is not None:
+        drifts = [metrics.allowed_drift(expected, limit_db, gates.max_abs_error) for expected in compared.expected]
+        agreements = [
+            metrics.top1_agreement(expected, named, drift) if named >= 0 else "different"
+            for expected, named, drift in zip(compared.expected, compared.classes, drifts, strict=True)
+        ]
+        near_ties = agreements.count("near tie")
+        top1 = 1 - agreements.count("different") / len(agreements)
+        top5 = float(np.mean([metrics.top5_agreement(*pair, d) for pair, d in zip(pairs, drifts, strict=True)]))
+    return OutputMetrics(
+        output=compared.name,
+        on=compared.on,
+        psnr_db=min(metrics.psnr_db(*pair) for pair in pairs),
+        max_abs_error=max(metrics.max_abs_error(*pair) for pair in pairs),
+        cosine=metrics.cosine(*(np.concatenate([v.ravel() for v in values]) for values in zip(*pairs, strict=True))),
+        top1_agreement=top1,
+        top5_agreement=top5,
+        near_ties=near_ties,
+    )
+
+
+def _non_finite(compared: _Compared, reference: Reference) -> str:
+    counts = {s.name: metrics.non_finite(v) for s, v in zip(reference.samples, compared.given, strict=True)}
+    return "; ".join(f"{count} NaN or infinite values for {name}" for name, count in counts.items() if count)
+
+
+def _right(answers: Answers, reference: Reference, interface: Interface) -> tuple[int, int]:
+    """How many of the labelled set the candidate and the reference name rightly."""
+    if reference.labelled_scores is None:
+        return 0, 0
+    labels = [sample.label for sample in reference.labelled]
+    best = [_class_name(metrics.top(scores, 1)[0], interface) for scores in reference.labelled_scores]
+    return tuple(  # type: ignore[return-value]
+        sum(a == b for a, b in zip(given, labels, strict=True)) for given in (answers.labelled, best)
+    )
+
+
+def _class_name(index: int, interface: Interface) -> str:
+    return interface.classifier.labels[index] if interface.classifier else str(index)
+
+
+def _label(answer: Answer, interface: Interface) -> str:
+    if answer.label is not None:
+        return answer.label
+    return _class_name(metrics.top(answer.values[interface.outputs[0].name], 1)[0], interface)
+
+
+def _name(interface: Interface, index: int) -> str:
+    """The output's name as the app sees it."""
+    if interface.classifier and index == 0:
+        return interface.classifier.probabilities_name
+    return interface.outputs[index].name
+
+
+def _vacuous(reference: Reference, interface: Interface, precision: Precision, gates: Gates) -> Iterator[str]:
+    """A check that any model passes proves nothing, and the report has to say so: an untrained network answers the
+    same to every picture, and then BGR or another photo pass as well.
+    """
+    first, name = interface.outputs[0].name, _name(interface, 0)
+    outputs = [outputs[first] for outputs in reference.outputs]
+    alike = [values for values in outputs if values.shape == outputs[0].shape]
+    if len(alike) < 2:
+        yield f"{name}: one sample alone cannot show that the model tells its inputs apart"
+        return
+    limit_db = gates.psnr_limit_db(precision, interface.outputs[0])
+    between = min(metrics.psnr_db(alike[0], values) for values in alike[1:])
+    if between >= limit_db:
+        yield (
+            f"{name}: the source itself gives nearly the same answer to all {len(alike)} samples ({between:.4g} dB "
+            f"between them, the gate is {limit_db:.4g} dB), so this check proves nothing; is the network trained?"
+        )
+    elif interface.classifier and len(alike) > 2 and len({metrics.top(values, 1)[0] for values in alike}) == 1:
+        yield f"{name}: all {len(alike)} samples belong to one class, so top-1 agreement proves little"

@@ -1,0 +1,131 @@
+"""Check a finished output folder again, by the references that lie in it."""
+
+import hashlib
+import json
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from converter.errors import ConverterError, OutputError, ValidationError
+from converter.model import Validation
+from converter.validate.check import answers, judge
+from converter.validate.engines import Engine
+from converter.validate.engines import engine as engine_called
+from converter.validate.gates import failures
+from converter.validate.references import Candidate, References, read_references
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What one saved model answered this time, or the words of what went wrong."""
+
+    model: str
+    file: str
+    engine: str
+    validation: Validation | None = None
+    error: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return self.validation is not None and self.validation.passed
+
+    @property
+    def words(self) -> str:
+        """One line for people, and one more for each note."""
+        if self.validation is None:
+            return f"{self.file}: FAILED on {self.engine}: {self.error}"
+        gates = self.validation.gates
+        said = [
+            f"{self.file}: passed {len(gates)} gates on {self.engine}"
+            if self.passed
+            else f"{self.file}: FAILED on {self.engine}: {failures(gates)}"
+        ]
+        return "\n".join([*said, *(f"  note: {note}" for note in self.validation.notes)])
+
+
+def validate_dist(dist: Path, engine: str) -> Iterator[Result]:
+    """Check every model that dist/build.json lists as complete, on the engine `reference` or `coreml`.
+
+    Raises ManifestError where the engine cannot run here and OutputError where the folder has no readable record; what
+    is wrong with one file is its Result.
+    """
+    answering = engine_called(engine)
+    record = _record(dist)
+    return (result for model in record["models"] if not model["error"] for result in _model(dist, model, answering))
+
+
+def _record(dist: Path) -> Any:
+    try:
+        record = json.loads((dist / "build.json").read_text(encoding="utf-8"))
+        for model in record["models"]:
+            _ = (
+                model["name"],
+                model["error"],
+                [artifact["path"] + artifact["sha256"] for artifact in model["artifacts"]],
+            )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OutputError(
+            f"the record of the build cannot be read: {type(error).__name__}: {error}",
+            where=(str(dist / "build.json"),),
+            fix="name a folder that `convert` has finished",
+        ) from error
+    return record
+
+
+def _model(dist: Path, model: Any, engine: Engine) -> Iterator[Result]:
+    name = model["name"]
+    digests = {artifact["path"]: artifact["sha256"] for artifact in model["artifacts"]}
+    stored = f"{name}/{name}.references.npz"
+    try:
+        references = read_references(_intact(dist, stored, digests))
+    except ConverterError as error:
+        yield Result(model=name, file=stored, engine=engine.name, error=str(error))
+        return
+    for candidate in references.candidates:
+        yield _candidate(dist, references, candidate, digests, engine)
+
+
+def _candidate(
+    dist: Path, references: References, candidate: Candidate, digests: dict[str, str], engine: Engine
+) -> Result:
+    name = references.model
+    path = f"{name}/{candidate.file}"
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            if f"{path}.zip" in digests:
+                with zipfile.ZipFile(_intact(dist, f"{path}.zip", digests)) as archive:
+                    archive.extractall(folder)
+                saved = Path(folder) / candidate.file
+            else:
+                saved = _intact(dist, path, digests)
+            given = answers(saved, references.reference, references.interface, engine)
+        validation = judge(
+            given,
+            references.reference,
+            interface=references.interface,
+            precision=candidate.precision,
+            gates=references.gates,
+        )
+    except (ConverterError, OSError, zipfile.BadZipFile) as error:
+        return Result(model=name, file=candidate.file, engine=engine.name, error=str(error))
+    return Result(model=name, file=candidate.file, engine=engine.name, validation=validation)
+
+
+def _intact(dist: Path, path: str, digests: dict[str, str]) -> Path:
+    """The file, which must be the one that the record names."""
+    file = dist / path
+    problem = ""
+    if path not in digests:
+        problem = f"{path} is not in build.json"
+    elif not file.is_file():
+        problem = f"{path} is missing"
+    else:
+        with file.open("rb") as content:
+            if hashlib.file_digest(content, "sha256").hexdigest() != digests[path]:
+                problem = f"{path} is not the file that was built: its sha256 differs from build.json"
+    if problem:
+        raise ValidationError(problem, where=(str(dist),), fix="convert the model again, or fetch the folder again")
+    return file

@@ -1,0 +1,145 @@
+"""What answers for a saved model: the reference evaluator on any machine, Core ML on macOS.
+
+The job on macOS needs coremltools, numpy and Pillow only, so nothing here imports torch before it is used.
+"""
+
+import platform
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image
+
+from converter.errors import EvaluationError, ManifestError
+from converter.model import Activation, ImageInput, Interface, Output, Tensors
+
+ENGINES = ("reference", "coreml")
+
+
+class Predictor(Protocol):
+    """A loaded Core ML model; `predict` is coremltools' MLModel.predict, plus inner values by name where it can."""
+
+    def predict(self, inputs: Mapping[str, Any], *, outputs: Sequence[str] | None = None) -> Mapping[str, Any]: ...
+
+    def activation_input(self, output: str) -> tuple[str, Activation] | None:
+        """The inner value and the activation that makes `output` of it, where the engine can answer with it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """Who answers: `name` is said in reports, `load` opens a .mlmodel file or .mlpackage folder."""
+
+    name: str
+    load: Callable[[Path], Predictor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a saved model answers to one sample.
+
+    `values` are keyed by the interface's output names; a classifier's probabilities are a vector in the order of its
+    labels. `scores` stand before `activation`, where they could be reached. `label` is a classifier's first class.
+    """
+
+    values: Tensors
+    scores: np.ndarray | None = None
+    activation: Activation | None = None
+    label: str | None = None
+
+
+def engine(name: str) -> Engine:
+    """The engine `reference` (our evaluator) or `coreml`; raises ManifestError where it cannot run here."""
+    if name == "reference":
+        return Engine(name="reference evaluator", load=_load_evaluator)
+    if name != "coreml":
+        raise ManifestError(f"no engine is called {name!r}", fix=f"choose one of {', '.join(ENGINES)}")
+    if sys.platform != "darwin":
+        raise ManifestError(
+            f"the engine coreml needs macOS; this is {platform.system()}",
+            fix="run the same command on a Mac (coremltools, numpy and Pillow suffice), or use --engine reference",
+        )
+    return Engine(name=f"Core ML, macOS {platform.mac_ver()[0]} {platform.machine()}", load=_CoreML)
+
+
+def _load_evaluator(path: Path) -> Predictor:
+    from converter.evaluate import load_model
+
+    predictor: Predictor = load_model(path)
+    return predictor
+
+
+class _CoreML:
+    """Core ML on the CPU, the only compute unit that a virtual machine runs reliably."""
+
+    def __init__(self, path: Path) -> None:
+        import coremltools
+
+        self._model = coremltools.models.MLModel(str(path), compute_units=coremltools.ComputeUnit.CPU_ONLY)
+
+    def predict(self, inputs: Mapping[str, Any], *, outputs: Sequence[str] | None = None) -> Mapping[str, Any]:
+        answered: Mapping[str, Any] = self._model.predict(dict(inputs))
+        return answered if outputs is None else {name: answered[name] for name in outputs}
+
+    def activation_input(self, output: str) -> tuple[str, Activation] | None:
+        return None
+
+
+def ask(predictor: Predictor, interface: Interface, inputs: Tensors) -> Answer:
+    """Give one sample to a loaded model, pictures as PIL images, and read its answer by the interface.
+
+    Raises EvaluationError where an output is missing or a classifier's labels are not the interface's.
+    """
+    fed = {
+        spec.name: Image.fromarray(inputs[spec.name]) if isinstance(spec, ImageInput) else inputs[spec.name]
+        for spec in interface.inputs
+    }
+    classifier = interface.classifier
+    names = [output.name for output in interface.outputs]
+    first = names[0]
+    if classifier:
+        names[0] = first = classifier.probabilities_name
+        names.append(classifier.predicted_feature_name)
+    inner = predictor.activation_input(first)
+    answered = predictor.predict(fed, outputs=[*names, inner[0]] if inner else names)
+    missing = [name for name in names if name not in answered]
+    if missing:
+        raise EvaluationError(
+            f"the saved model has no output {', '.join(missing)}; it has {', '.join(answered)}",
+            fix="convert the model again",
+        )
+    values = {}
+    for output, name in zip(interface.outputs, names, strict=False):
+        value = answered[name]
+        values[output.name] = (
+            _vector(value, classifier.labels) if classifier and name == first else _array(output, value)
+        )
+    return Answer(
+        values=values,
+        scores=np.asarray(answered[inner[0]]) if inner else None,
+        activation=inner[1] if inner else None,
+        label=str(answered[names[-1]]) if classifier else None,
+    )
+
+
+def _vector(probabilities: Mapping[Any, float], labels: Sequence[str]) -> np.ndarray:
+    by_label = {str(label): value for label, value in probabilities.items()}
+    if set(by_label) != set(labels):
+        lost, foreign = set(labels) - set(by_label), set(by_label) - set(labels)
+        raise EvaluationError(
+            f"the saved classifier's {len(by_label)} labels are not the model's {len(labels)}: "
+            f"{sorted(lost)[:3]} are missing, {sorted(foreign)[:3]} are foreign",
+            fix="check the label list and convert the model again",
+        )
+    return np.array([by_label[label] for label in labels], dtype=np.float32)
+
+
+def _array(output: Output, value: Any) -> np.ndarray:
+    """A multi-array as it is; an image as [1, C, H, W], 0 to 255, in the order of the output's colours."""
+    if not output.color:
+        return np.asarray(value)
+    pixels = np.asarray(value.convert("L" if output.color == "GRAYSCALE" else "RGB"))
+    channels = pixels[None] if output.color == "GRAYSCALE" else pixels.transpose(2, 0, 1)
+    return channels[None, ::-1] if output.color == "BGR" else channels[None]

@@ -1,0 +1,218 @@
+"""NAME.references.npz: what the models were asked, what the source answered, and what the evaluator answered to it.
+
+With it the same check runs later with numpy and Pillow alone, under Core ML for example. The member `check.json` says
+what the arrays are:
+
+    inputs/SAMPLE/NAME       labelled/NAME            the labelled set along a first axis, where all shapes are equal
+    outputs/SAMPLE/NAME      labelled_scores          the source's answers
+    answers/FILE/SAMPLE/...  values/NAME, scores      the answers of the engine that checked FILE first
+"""
+
+import dataclasses
+import io
+import json
+import types
+import typing
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from converter.errors import ValidationError
+from converter.model import Activation, Interface, Precision, Reference, Sample
+from converter.validate.check import Answers
+from converter.validate.engines import Answer
+from converter.validate.gates import Gates
+
+VERSION = 1
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that zip can say
+
+# A labelled set above this stays out of the file: it is the user's data set, and he has it.
+LABELLED_LIMIT_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One saved model, by its flat file name in dist, what it computes in, and what it answered."""
+
+    file: str
+    precision: Precision
+    answers: Answers
+
+
+@dataclass(frozen=True, kw_only=True)
+class References:
+    """All that a later check of one model's files needs."""
+
+    model: str
+    interface: Interface
+    gates: Gates
+    reference: Reference
+    candidates: tuple[Candidate, ...]
+
+
+def write_references(path: Path, references: References) -> None:
+    """Write the file; the same references give the same bytes."""
+    arrays, described = _flatten(references)
+    with zipfile.ZipFile(path, "w") as archive:
+        text = json.dumps(described, ensure_ascii=False, indent=1, sort_keys=True)
+        _member(archive, "check.json", text.encode())
+        for name in sorted(arrays):
+            buffer = io.BytesIO()
+            np.save(buffer, np.asarray(arrays[name], order="C"), allow_pickle=False)
+            _member(archive, f"{name}.npy", buffer.getvalue())
+
+
+def read_references(path: Path) -> References:
+    """Read the file back. Raises ValidationError where it is none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            described = json.loads(archive.read("check.json"))
+            if described["version"] != VERSION:
+                raise ValueError(f"version {described['version']}, this release reads {VERSION}")
+            arrays = {
+                name.removesuffix(".npy"): np.load(io.BytesIO(archive.read(name)), allow_pickle=False)
+                for name in archive.namelist()
+                if name.endswith(".npy")
+            }
+        return _restore(described, arrays)
+    except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError) as error:
+        raise ValidationError(
+            f"the references cannot be read: {error}",
+            where=(str(path),),
+            fix="convert the model again, or fetch the file again",
+        ) from error
+
+
+def _member(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    entry = zipfile.ZipInfo(name, _EPOCH)
+    entry.create_system = 3
+    entry.external_attr = 0o100644 << 16
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    archive.writestr(entry, content)
+
+
+def _flatten(references: References) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    reference = references.reference
+    arrays: dict[str, np.ndarray] = {}
+    for index, (sample, outputs) in enumerate(zip(reference.samples, reference.outputs, strict=True)):
+        arrays |= {f"inputs/{index}/{name}": array for name, array in sample.inputs.items()}
+        arrays |= {f"outputs/{index}/{name}": array for name, array in outputs.items()}
+    labelled = _stacked(reference.labelled)
+    if labelled and reference.labelled_scores is not None:
+        arrays |= {f"labelled/{name}": array for name, array in labelled.items()}
+        arrays["labelled_scores"] = reference.labelled_scores
+    for candidate in references.candidates:
+        for index, answer in enumerate(candidate.answers.samples):
+            place = f"answers/{candidate.file}/{index}"
+            arrays |= {f"{place}/values/{name}": array for name, array in answer.values.items()}
+            if answer.scores is not None:
+                arrays[f"{place}/scores"] = answer.scores
+    described = {
+        "version": VERSION,
+        "model": references.model,
+        "interface": dataclasses.asdict(references.interface),
+        "gates": dataclasses.asdict(references.gates),
+        "engine": reference.engine,
+        "scores_activation": reference.scores_activation,
+        "samples": [sample.name for sample in reference.samples],
+        "labelled": [{"name": s.name, "label": s.label} for s in reference.labelled] if labelled else [],
+        "candidates": [
+            {
+                "file": candidate.file,
+                "precision": candidate.precision,
+                "engine": candidate.answers.engine,
+                "samples": [{"label": a.label, "activation": a.activation} for a in candidate.answers.samples],
+                "labelled": candidate.answers.labelled,
+            }
+            for candidate in references.candidates
+        ],
+    }
+    return arrays, described
+
+
+def _stacked(labelled: Sequence[Sample]) -> dict[str, np.ndarray]:
+    """The labelled set as one array per input; empty where the shapes differ or it is too large to travel."""
+    if not labelled:
+        return {}
+    shapes = {tuple((name, array.shape) for name, array in sample.inputs.items()) for sample in labelled}
+    size_bytes = sum(array.nbytes for sample in labelled for array in sample.inputs.values())
+    if len(shapes) > 1 or size_bytes > LABELLED_LIMIT_BYTES:
+        return {}
+    return {name: np.stack([sample.inputs[name] for sample in labelled]) for name in labelled[0].inputs}
+
+
+def _restore(described: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> References:
+    def below(place: str) -> dict[str, np.ndarray]:
+        return {name[len(place) :]: array for name, array in arrays.items() if name.startswith(place)}
+
+    labelled = below("labelled/")
+    activation: Activation | None = described["scores_activation"]
+    return References(
+        model=described["model"],
+        interface=_record(Interface, described["interface"]),
+        gates=_record(Gates, described["gates"]),
+        reference=Reference(
+            samples=tuple(
+                Sample(name=name, inputs=below(f"inputs/{index}/")) for index, name in enumerate(described["samples"])
+            ),
+            outputs=tuple(below(f"outputs/{index}/") for index in range(len(described["samples"]))),
+            labelled=tuple(
+                Sample(
+                    name=one["name"], label=one["label"], inputs={name: array[i] for name, array in labelled.items()}
+                )
+                for i, one in enumerate(described["labelled"])
+            ),
+            labelled_scores=arrays.get("labelled_scores"),
+            engine=described["engine"],
+            seconds=0.0,
+            scores_activation=activation,
+        ),
+        candidates=tuple(
+            Candidate(
+                file=one["file"],
+                precision=one["precision"],
+                answers=Answers(
+                    engine=one["engine"],
+                    samples=tuple(
+                        Answer(
+                            values=below(f"answers/{one['file']}/{index}/values/"),
+                            scores=arrays.get(f"answers/{one['file']}/{index}/scores"),
+                            activation=answer["activation"],
+                            label=answer["label"],
+                        )
+                        for index, answer in enumerate(one["samples"])
+                    ),
+                    labelled=tuple(one["labelled"]),
+                ),
+            )
+            for one in described["candidates"]
+        ),
+    )
+
+
+def _record(kind: Any, value: Any) -> Any:
+    """A frozen record of model.py from its JSON values, by the types of its fields."""
+    if dataclasses.is_dataclass(kind):
+        hints = get_type_hints(kind)
+        if set(value) - set(hints):
+            raise ValueError(f"{getattr(kind, '__name__', kind)} has no {sorted(set(value) - set(hints))}")
+        return typing.cast(Any, kind)(**{name: _record(hints[name], item) for name, item in value.items()})
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is tuple:
+        members = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
+        return tuple(_record(member, item) for member, item in zip(members, value, strict=True))
+    if origin in (Union, types.UnionType):
+        # A dictionary is the record that has its keys, a list the one tuple; numbers, texts and null are themselves.
+        for member in arguments:
+            if isinstance(value, dict) and dataclasses.is_dataclass(member):
+                if {field.name for field in dataclasses.fields(member)} == set(value):
+                    return _record(member, value)
+            elif isinstance(value, list) and get_origin(member) is tuple:
+                return _record(member, value)
+        if isinstance(value, dict | list):
+            raise ValueError(f"{value} is none of {kind}")
+    return value
