@@ -2,12 +2,11 @@
 
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from converter.convert import interface as app
-from converter.convert.coreml import coremltools, quiet, versions
+from converter.convert.coreml import forget, quiet, versions, words
 from converter.convert.onnx.prepare import prepare
 from converter.errors import ConversionError
 from converter.model import Conversion, Format, Interface, Precision, Route, Source, Target
@@ -26,11 +25,12 @@ def convert(source: Source, route: Route, target: Target, path: Path) -> Convers
     started = time.perf_counter()
     try:
         app.check(source.interface)
+        forget()
         made_by = versions()
         model = _direct(source, target) if route == "direct" else _by_onnx(source, target)
         _save(model, source, target, path)
     except ConversionError as error:
-        raise error.within(source.place, "convert") from error.__cause__
+        raise error.within(source.place, "convert", f"{target.format} by route {route}") from error.__cause__
     return Conversion(route=route, target=target, path=path, seconds=time.perf_counter() - started, versions=made_by)
 
 
@@ -57,17 +57,14 @@ def _lowered(model: "onnx.ModelProto | Path", interface: Interface, target: Targ
     """Lower ONNX to a MIL program in its final precision, and write that with no more passes than it needs."""
     from converter.convert.onnx.lower import lower
 
-    coremltools()
-    named = replace(
-        interface,
-        outputs=tuple(
-            replace(output, name=name)
-            for output, name in zip(interface.outputs, app.output_names(interface, target), strict=True)
-        ),
-    )
     with quiet():
-        program, passes = lower(prepare(model), interface=named, target=target)
-        return app.build(program, interface, target, passes=passes)
+        program, passes = lower(prepare(model), interface=app.inside(interface, target), target=target)
+        try:
+            return app.build(program, interface, target, passes=passes)
+        except Exception as error:  # coremltools' back ends raise whatever they meet
+            raise ConversionError(
+                f"coremltools could not write the lowered program: {words(error)}", fix="please report this as a bug"
+            ) from error
 
 
 def _save(model: Any, source: Source, target: Target, path: Path) -> None:

@@ -43,6 +43,17 @@ def quiet() -> Iterator[None]:
         log.setLevel(before)
 
 
+def forget() -> None:
+    """Reset the counters that coremltools names things with.
+
+    It does so itself after a conversion, but not after one that failed (9.0); the next model's bytes would differ.
+    """
+    coremltools()
+    from coremltools.converters.mil.converter import _reset_conversion_state
+
+    _reset_conversion_state()
+
+
 def deployment_target(target: Target) -> Any:
     """`iOS16` as coremltools' enum."""
     return coremltools().target[target.deployment_target]
@@ -57,3 +68,9 @@ def versions() -> Mapping[str, str]:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found
+
+
+def words(error: Exception) -> str:
+    """A library's message, shortened to what a person reads."""
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return f"{type(error).__name__}: {' '.join(lines[:4])[:600]}" if lines else type(error).__name__

@@ -6,6 +6,7 @@ import shutil
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,14 @@ def output_names(interface: Interface, target: Target) -> tuple[str, ...]:
         probabilities = interface.classifier.probabilities_name
         names[0] = probabilities if target.format == "mlmodel" else f"{probabilities}_scores"
     return tuple(names)
+
+
+def inside(interface: Interface, target: Target) -> Interface:
+    """The interface with the names that tensors have inside the model."""
+    names = output_names(interface, target)
+    outputs = tuple(replace(output, name=name) for output, name in zip(interface.outputs, names, strict=True))
+    classifier = interface.classifier and replace(interface.classifier, probabilities_name=names[0])
+    return replace(interface, outputs=outputs, classifier=classifier)
 
 
 def input_types(interface: Interface) -> list[Any]:

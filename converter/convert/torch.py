@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from converter.convert import interface as app
-from converter.convert.coreml import quiet
+from converter.convert.coreml import quiet, words
 from converter.errors import ConversionError
 from converter.model import Activation, ImageInput, Interface, Range, Source, Target, TensorInput
 
@@ -23,8 +23,7 @@ def convert(source: Source, target: Target) -> Any:
             return app.build(_captured(source), source.interface, target)
     except Exception as error:  # Apple's frontend raises whatever its ops raise
         raise ConversionError(
-            f"coremltools' torch frontend refused the model: {_words(error)}",
-            where=("direct",),
+            f"coremltools' torch frontend refused the model: {words(error)}",
             fix="try `route: onnx`",
         ) from error
 
@@ -89,16 +88,15 @@ def export_onnx(source: Source, path: Path) -> str:
                     )
                     return f"TorchScript exporter, opset {opset}"
                 except Exception as error:  # noqa: BLE001  exporters raise whatever their ops raise; the next is tried
-                    problems.append(f"opset {opset}: {_words(error)}")
+                    problems.append(f"opset {opset}: {words(error)}")
         try:
             model = source.module if source.exported is None else source.exported
             torch.onnx.export(model, source.example, str(path), dynamo=True, verbose=False, **said)
             return "torch.export exporter"
         except Exception as error:  # noqa: BLE001  as above
-            problems.append(f"torch.export: {_words(error)}")
+            problems.append(f"torch.export: {words(error)}")
     raise ConversionError(
         "torch cannot export the model to ONNX:\n" + "\n".join(problems),
-        where=("onnx",),
         fix="use `route: direct`, or export the model yourself and give it as `source: {onnx: ...}`",
     )
 
@@ -113,9 +111,3 @@ def _flexible(feature: ImageInput | TensorInput) -> list[int]:
         for axis, length in enumerate(feature.shape)
         if isinstance(length, Range) or len({shape[axis] for shape in shapes}) > 1
     ]
-
-
-def _words(error: Exception) -> str:
-    """A library's message, shortened to what a person reads."""
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    return f"{type(error).__name__}: {' '.join(lines[:4])[:600]}" if lines else type(error).__name__
