@@ -63,7 +63,8 @@ def _with_precision(arguments: dict[str, Any]) -> dict[str, Any]:
         if found := next((t for t in tensors if is_var(t) and is_float(t)), None):
             dtype = float_dtype(found)
             break
-    return arguments | {name: narrow(np.asarray(value), dtype) for name, value in loose.items()}
+    # A scalar must be a numpy scalar: the NeuralNetwork back end refuses an array of rank 0.
+    return arguments | {name: narrow(np.asarray(value), dtype)[()] for name, value in loose.items()}
 
 
 def _is_float(value: Any) -> bool:

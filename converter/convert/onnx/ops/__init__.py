@@ -3,5 +3,6 @@
 from converter.convert.onnx.ops import generator, logical, math, nn, reduction, tensor
 from converter.convert.onnx.ops.tables import ai_onnx, fused
 
-CHAPTERS = (generator, logical, math, nn, reduction, tensor)
+__all__ = ["TABLES", "generator", "logical", "math", "nn", "reduction", "tensor"]
+
 TABLES = {"": ai_onnx, "fused": fused}

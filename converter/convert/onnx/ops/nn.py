@@ -292,3 +292,45 @@ def _grouped(X: Var, epsilon: float, num_groups: int) -> Var:
     shape = shape_of(X)
     grouped = reshape(X, (shape[0], num_groups, prod(shape[1:]) // num_groups))
     return reshape(mb.layer_norm(x=grouped, axes=[2], epsilon=epsilon), shape)
+
+
+@op
+def GlobalLpPool(X: Var, p: int = 2) -> Var:
+    axes = list(range(2, len(X.shape)))
+    if p not in (1, 2):
+        raise Unsupported(f"p = {p}; 1 and 2 are supported")
+    return (mb.reduce_l1_norm if p == 1 else mb.reduce_l2_norm)(x=X, axes=axes, keep_dims=True)
+
+
+@op
+def LRN(X: Var, *, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0, size: int) -> Var:
+    return mb.local_response_norm(x=X, size=size, alpha=alpha, beta=beta, k=bias)
+
+
+@op
+def LpNormalization(input: Var, axis: int = -1, p: int = 2) -> Var:
+    if p not in (1, 2):
+        raise Unsupported(f"p = {p}; 1 and 2 are supported")
+    norm = (mb.reduce_l1_norm if p == 1 else mb.reduce_l2_norm)(x=input, axes=[axis], keep_dims=True)
+    return mb.real_div(x=input, y=norm)
+
+
+@op
+def MeanVarianceNormalization(X: Var, axes: Ints = (0, 2, 3)) -> Var:
+    """(X - mean) / (standard deviation + 1e-9), as the standard's function body has it."""
+    centred = mb.sub(x=X, y=mb.reduce_mean(x=X, axes=axes, keep_dims=True))
+    variance = mb.reduce_mean(x=mb.square(x=centred), axes=axes, keep_dims=True)
+    return mb.real_div(x=centred, y=mb.add(x=mb.sqrt(x=variance), y=1e-9))
+
+
+@op
+def RMSNormalization(X: Var, scale: Var, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1) -> Var:
+    axes = list(range(normal_axis(axis, len(X.shape)), len(X.shape)))
+    square = mb.reduce_mean(x=mb.square(x=X), axes=axes, keep_dims=True)
+    return mb.mul(x=mb.real_div(x=X, y=mb.sqrt(x=mb.add(x=square, y=epsilon))), y=scale)
+
+
+@op
+def Shrink(input: Var, bias: float = 0.0, lambd: float = 0.5) -> Var:
+    above = mb.select(cond=mb.greater(x=input, y=lambd), a=mb.sub(x=input, y=bias), b=const(0.0, like=input))
+    return mb.select(cond=mb.less(x=input, y=-lambd), a=mb.add(x=input, y=bias), b=above)

@@ -3,14 +3,22 @@
 import numpy as np
 
 from converter.convert.onnx.builder import (
+    Array,
     Ints,
     Operand,
+    OutputCount,
     Unsupported,
     Var,
+    cast,
     const,
+    dtype_name,
+    is_bool,
+    is_float,
     is_var,
     mb,
     normal_axis,
+    precision,
+    shape_of,
 )
 from converter.convert.onnx.ops.tables import ai_onnx
 from converter.convert.onnx.views import Shaped, reshape, static_shape, transpose
@@ -64,19 +72,17 @@ def Concat(*inputs: Var, axis: int) -> Var:
 @op
 def Gather(data: Var, indices: Operand, axis: int = 0) -> Var:
     axis = normal_axis(axis, len(data.shape))
-    size = data.shape[axis]
-    if not is_var(indices) and isinstance(size, int | np.integer):
-        indices = np.where(indices < 0, indices + size, indices)
-        if indices.ndim == 0:
-            begin, end = [0] * len(data.shape), list(data.shape)
-            begin[axis], end[axis] = int(indices), int(indices) + 1
-            keep = [a != axis for a in range(len(data.shape))]
-            return mb.slice_by_index(
-                x=data, begin=begin, end=[0 if k else e for k, e in zip(keep, end, strict=True)],
-                begin_mask=keep, end_mask=keep, squeeze_mask=[not k for k in keep],
-            )  # fmt: skip
-    indices = from_the_end(indices, data, axis) if is_var(indices) else const(indices)
-    return mb.gather(x=data, indices=indices, axis=axis)
+    if is_var(indices):
+        return mb.gather(x=data, indices=from_the_end(indices, data, axis), axis=axis)
+    if (indices < 0).any():
+        indices = np.where(indices < 0, indices + shape_of(data)[axis], indices)
+    if indices.ndim:
+        return mb.gather(x=data, indices=const(indices), axis=axis)
+    begin, end, others = [0] * len(data.shape), [0] * len(data.shape), [True] * len(data.shape)
+    begin[axis], end[axis], others[axis] = int(indices), int(indices) + 1, False
+    # Without squeeze_mask, which a NeuralNetwork knows from iOS14 on.
+    one = mb.slice_by_index(x=data, begin=begin, end=end, begin_mask=others, end_mask=others)
+    return mb.squeeze(x=one, axes=[axis])
 
 
 def from_the_end(indices: Var, data: Var, axis: int) -> Var:
@@ -111,3 +117,201 @@ def Slice(data: Var, starts: Ints, ends: Ints, axes: Ints | None = None, steps: 
     if all(begin[a] == 0 and stride[a] == 1 and end_mask[a] for a in range(rank)):
         return data
     return mb.slice_by_index(x=data, begin=begin, end=end, stride=stride, begin_mask=begin_mask, end_mask=end_mask)
+
+
+@op
+def Cast(input: Var, *, round_mode: str = "up", saturate: int = 1, to: int) -> Var:
+    """Core ML has one float and one integer type beside bool; round_mode and saturate speak of 8-bit floats only."""
+    return cast(input, kind_of(to))
+
+
+def kind_of(elem_type: int) -> str:
+    """The MIL type of an ONNX element type (TensorProto.DataType) in the precision at hand."""
+    if elem_type in (1, 10, 11, 16):  # FLOAT, FLOAT16, DOUBLE, BFLOAT16
+        return precision.get()
+    if elem_type in (2, 3, 4, 5, 6, 7, 12, 13):  # UINT8 to INT64, UINT32, UINT64
+        return "int32"
+    if elem_type == 9:
+        return "bool"
+    raise Unsupported(f"Core ML has no place for element type {elem_type} (TensorProto.DataType)")
+
+
+@op
+def CastLike(input: Var, target_type: Var, round_mode: str = "up", saturate: int = 1) -> Var:
+    return cast(input, dtype_name(target_type))
+
+
+@op
+def DepthToSpace(input: Var, *, blocksize: int, mode: str = "DCR") -> Var:
+    if mode == "DCR":
+        return mb.depth_to_space(x=input, block_size=blocksize)
+    if mode == "CRD":
+        return mb.pixel_shuffle(x=input, upscale_factor=blocksize)
+    raise Unsupported(f"mode = {mode!r} is not known")
+
+
+@op
+def SpaceToDepth(input: Var, *, blocksize: int, mode: str = "DCR") -> Var:
+    batch, channels, height, width = shape_of(input)
+    cells = reshape(input, (batch, channels, height // blocksize, blocksize, width // blocksize, blocksize))
+    if mode == "DCR":
+        return reshape(transpose(cells, (0, 3, 5, 1, 2, 4)), (batch, -1, height // blocksize, width // blocksize))
+    if mode == "CRD":
+        return reshape(transpose(cells, (0, 1, 3, 5, 2, 4)), (batch, -1, height // blocksize, width // blocksize))
+    raise Unsupported(f"mode = {mode!r} is not known")
+
+
+@op
+def GatherElements(data: Var, indices: Operand, axis: int = 0) -> Var:
+    axis = normal_axis(axis, len(data.shape))
+    return mb.gather_along_axis(x=data, indices=_in_front(indices, data, axis), axis=axis)
+
+
+@op
+def GatherND(data: Var, indices: Operand, batch_dims: int = 0) -> Var:
+    if is_var(indices):
+        raise Unsupported("its indices must be known at conversion")
+    if batch_dims:
+        raise Unsupported("batch_dims is not supported")
+    depth = indices.shape[-1]
+    sizes = np.array(shape_of(data)[:depth])
+    return mb.gather_nd(x=data, indices=const(np.where(indices < 0, indices + sizes, indices)))
+
+
+def _in_front(indices: Operand, data: Var, axis: int) -> Var:
+    if is_var(indices):
+        return from_the_end(indices, data, axis)
+    return const(np.where(indices < 0, indices + shape_of(data)[axis], indices))
+
+
+@op
+def Identity(input: Shaped) -> Shaped:
+    return input
+
+
+@op
+def IsInf(X: Var, detect_negative: int = 1, detect_positive: int = 1) -> Var:
+    """An infinity is what doubling leaves as it is and zero is not."""
+    infinite = mb.logical_and(x=mb.equal(x=mb.mul(x=X, y=2.0), y=X), y=mb.not_equal(x=X, y=0.0))
+    if detect_negative and detect_positive:
+        return infinite
+    if not detect_negative and not detect_positive:
+        return mb.logical_and(x=infinite, y=False)
+    side = mb.less(x=X, y=0.0) if detect_negative else mb.greater(x=X, y=0.0)
+    return mb.logical_and(x=infinite, y=side)
+
+
+@op
+def IsNaN(X: Var) -> Var:
+    return mb.not_equal(x=X, y=X)
+
+
+@op
+def OneHot(indices: Var, depth: int, values: Array, axis: int = -1) -> Var:
+    """`values` is [off, on]; an index outside [-depth, depth) gives a row of off."""
+    indices = cast(indices, "int32")
+    indices = mb.select(cond=mb.less(x=indices, y=0), a=mb.add(x=indices, y=depth), b=indices)
+    rank = len(indices.shape) + 1
+    axis = normal_axis(axis, rank)
+    places = np.arange(depth, dtype=np.int32).reshape([-1 if a == axis else 1 for a in range(rank)])
+    hot = mb.equal(x=mb.expand_dims(x=indices, axes=[axis]), y=const(places))
+    off, on = values.reshape(-1)
+    if values.dtype.kind == "f":
+        like = cast(hot, precision.get())
+        return mb.add(x=mb.mul(x=like, y=float(on) - float(off)), y=float(off))
+    return mb.add(x=mb.mul(x=cast(hot, "int32"), y=int(on) - int(off)), y=int(off))
+
+
+@op
+def Pad(data: Var, *, mode: str = "constant", pads: Ints, value: float = 0.0) -> Var:
+    return Pad_11(data, pads, np.array(value, np.float32), mode=mode)
+
+
+@op
+def Pad_11(
+    data: Var, pads: Ints, constant_value: Array | None = None, axes: Ints | None = None, mode: str = "constant"
+) -> Var:
+    rank = len(data.shape)
+    chosen = [normal_axis(a, rank) for a in axes] if axes is not None else list(range(rank))
+    begins, ends = [0] * rank, [0] * rank
+    for place, axis in enumerate(chosen):
+        begins[axis], ends[axis] = pads[place], pads[place + len(chosen)]
+    data = _cropped(data, begins, ends)
+    pad = [max(0, p) for pair in zip(begins, ends, strict=True) for p in pair]
+    if not any(pad):
+        return data
+    fill = 0 if constant_value is None else constant_value.reshape(-1)[0]
+    match mode:
+        case "constant" if is_float(data):
+            return mb.pad(x=data, pad=pad, mode="constant", constant_val=float(fill))
+        case "constant" if not is_bool(data):
+            padded = mb.pad(x=cast(data, "fp32"), pad=pad, mode="constant", constant_val=float(fill))
+            return cast(padded, "int32")
+        case "reflect" | "edge" if not any(pad[:-4]):
+            return mb.pad(x=data, pad=pad[-4:], mode={"reflect": "reflect", "edge": "replicate"}[mode])
+        case "wrap":
+            return _wrapped(data, pad)
+    raise Unsupported(f"mode = {mode!r} on these axes or this type")
+
+
+def _cropped(data: Var, begins: list[int], ends: list[int]) -> Var:
+    """Negative pads take away."""
+    if min(*begins, *ends) >= 0:
+        return data
+    rank = len(begins)
+    shape = shape_of(data)
+    last = tuple(shape[a] + min(0, ends[a]) for a in range(rank))
+    return Slice(data, tuple(max(0, -b) for b in begins), last, tuple(range(rank)))
+
+
+def _wrapped(data: Var, pad: list[int]) -> Var:
+    for axis in range(len(data.shape)):
+        begin, end = pad[2 * axis : 2 * axis + 2]
+        size = shape_of(data)[axis]
+        if max(begin, end) > size:
+            raise Unsupported("it wraps more than once around")
+        before = [Slice(data, (size - begin,), (size,), (axis,))] if begin else []
+        after = [Slice(data, (0,), (end,), (axis,))] if end else []
+        data = mb.concat(values=[*before, data, *after], axis=axis) if before or after else data
+    return data
+
+
+@op
+def Shape(data: Var, end: int | None = None, start: int = 0) -> Var:
+    """Of a flexible shape; a fixed one was folded."""
+    rank = len(data.shape)
+    chosen = list(range(rank))[slice(start, end)]
+    return mb.slice_by_index(x=mb.shape(x=data), begin=[chosen[0]], end=[chosen[-1] + 1])
+
+
+@op
+def Split(
+    input: Var, split: Ints | None = None, axis: int = 0, num_outputs: int | None = None, *, outputs: OutputCount
+) -> tuple[Var, ...]:
+    size = shape_of(input)[axis]
+    if split is None:
+        chunk = -(-size // outputs)
+        split = tuple(min(chunk, size - chunk * place) for place in range(outputs))
+    if min(split) <= 0:
+        raise Unsupported("one of its results is empty, which Core ML cannot hold")
+    return (input,) if len(split) == 1 else tuple(mb.split(x=input, split_sizes=split, axis=axis))
+
+
+@op
+def Tile(input: Var, repeats: Ints) -> Var:
+    return mb.tile(x=input, reps=repeats) if any(r != 1 for r in repeats) else input
+
+
+@op
+def Trilu(input: Var, k: int = 0, upper: int = 1) -> Var:
+    rows, columns = shape_of(input)[-2:]
+    ones = np.ones((rows, columns), bool)
+    mask = const(np.triu(ones, k) if upper else np.tril(ones, k))
+    if is_bool(input):
+        return mb.logical_and(x=input, y=mask)
+    return mb.select(cond=mask, a=input, b=const(0.0, like=input) if is_float(input) else 0)
+
+
+@op
+def Where(condition: Var, X: Var, Y: Var) -> Var:
+    return mb.select(cond=condition, a=X, b=Y)
