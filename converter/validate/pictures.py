@@ -57,12 +57,12 @@ def _flatten(picture: Image.Image) -> Image.Image:
 
 def _scale(picture: Image.Image, resize: Resize | None, default: tuple[int, int], size: tuple[int, int]) -> Image.Image:
     height, width = picture.height, picture.width
+    # Sides are truncated, not rounded, as torchvision does.
     if resize is None:
         factor = max(size[0] / height, size[1] / width)
-        target = (max(size[1], round(width * factor)), max(size[0], round(height * factor)))
+        target = (max(size[1], int(width * factor)), max(size[0], int(height * factor)))
         return picture.resize(target, Image.Resampling.BILINEAR)
     shorter = round(resize.shorter_side * min(size) / min(default))
-    # Truncated, not rounded, as torchvision does.
     target = (shorter, int(shorter * height / width)) if width <= height else (int(shorter * width / height), shorter)
     return picture.resize(target, _RESAMPLING[resize.interpolation.lower()])
 
