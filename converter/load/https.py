@@ -21,8 +21,7 @@ _TRY_LATER = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 5
 def shown(url: str) -> str:
     """The address as it may stand in errors, records and logs: without user, password, query and fragment."""
     parts = urlsplit(url)
-    host = (parts.hostname or "") + (f":{parts.port}" if parts.port else "")
-    return f"{parts.scheme}://{host}{parts.path}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def read(url: str) -> Iterator[bytes]:
@@ -148,6 +147,6 @@ def _body(response: requests.Response, url: str) -> Iterator[bytes]:
             got += len(chunk)
             yield chunk
     except requests.exceptions.RequestException as error:
-        raise TransientError(f"{shown(url)} broke off after {got} bytes ({type(error).__name__})") from None
+        raise TransientError(f"{shown(url)} broke off ({type(error).__name__})") from None
     if promised.isdigit() and "Content-Encoding" not in response.headers and got != int(promised):
         raise TransientError(f"{shown(url)} broke off after {got} of {promised} bytes")

@@ -77,13 +77,11 @@ def check_count(labels: Sequence[str], scores: int, origin: str) -> None:
 
 def _from_text(text: str, origin: str) -> Labels:
     """One label a line. Lines end in LF; U+2028, U+0085 and the like belong to a label, so no splitlines()."""
-    lines = text.removesuffix("\n").split("\n") if text else []
     repairs = []
-    if lines and all(line.endswith("\r") for line in lines[:-1]) and "\r" in text:
-        ends = [line.removesuffix("\r") for line in lines]
-        if not any("\r" in line for line in ends):
-            lines = ends
-            repairs.append("line ends of Windows (CR LF) were read as line ends")
+    if 0 < text.count("\r\n") == text.count("\n") == text.count("\r"):
+        text = text.replace("\r\n", "\n")
+        repairs.append("line ends of Windows (CR LF) were read as line ends")
+    lines = text.removesuffix("\n").split("\n") if text else []
     blank = [str(number) for number, line in enumerate(lines, start=1) if not line.strip()]
     if blank:
         raise SourceError(

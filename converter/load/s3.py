@@ -49,7 +49,7 @@ def read(url: str) -> Iterator[bytes]:
         ) from None
     except boto.ParamValidationError:
         raise DownloadError(f"{shown(url)} is not s3://bucket/key", fix="give the bucket and the key alone") from None
-    except (boto.HTTPClientError, boto.EndpointConnectionError) as error:
+    except (boto.HTTPClientError, boto.EndpointConnectionError, boto.IncompleteReadError) as error:
         raise TransientError(f"no connection to S3 ({type(error).__name__})") from None
     except boto.BotoCoreError as error:
         raise DownloadError(
