@@ -13,8 +13,8 @@ from converter.commit import commit_of
 from converter.console import Console
 from converter.errors import ConverterError, ManifestError, OutputError
 from converter.model import Attempt, BuildRecord, ModelRecord, Reference, Route, Source, Target
-from converter.package.checksums import sums
-from converter.package.dist import RECORD, REPORT, SUMS, Dist, writing
+from converter.package.checksums import artifact, sums
+from converter.package.dist import RECORD, REPORT, SUMS, Dist, is_full_disk, refusal, writing
 from converter.package.record import read_record, to_json
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def run(manifest: "Manifest", options: Options, console: Console) -> tuple[Model
 def build(model: "Model", folder: Path, cache: Path, tell: Tell) -> ModelRecord:
     """One model through all stages, in a worker process; what goes wrong on the way becomes part of its record."""
     from converter.load import load
+    from converter.load.files import locate
     from converter.package import package
     from converter.report import render_card
     from converter.validate import reference_of, store
@@ -68,26 +69,31 @@ def build(model: "Model", folder: Path, cache: Path, tell: Tell) -> ModelRecord:
     trip = _Trip(tell)
     source: Source | None = None
     try:
-        with writing(folder):
-            with trip.stage("load"):
-                source = load(model, root=model.folder, cache=cache)
-            with trip.stage("reference"):
-                reference = reference_of(source, model, cache=cache)
-            for target in model.targets:
-                trip.attempts += _attempts(model, source, reference, target, folder, trip)
-            record = _record(model, source, trip)
-            if not record.passed:
-                return record
-            with trip.stage("package"):
-                conversions = [a.conversion for a in trip.attempts if a.passed and a.conversion]
-                artifacts = package(source, conversions, _extra(model, cache), folder)
-                artifacts += store(reference, source, trip.attempts, folder)
-                record = replace(record, artifacts=tuple(artifacts), seconds=dict(trip.seconds))
-                card = folder / f"{model.name}.md"
-                card.write_text(render_card(record, source), encoding="utf-8")
+        with trip.stage("load"):
+            source = load(model, root=model.folder, cache=cache)
+        with trip.stage("reference"):
+            reference = reference_of(source, model, cache=cache)
+        for target in model.targets:
+            trip.attempts += _attempts(model, source, reference, target, folder, trip)
+        record = _record(model, source, trip)
+        if not record.passed:
+            return record
+        with trip.stage("package"), writing(folder):
+            conversions = [a.conversion for a in trip.attempts if a.passed and a.conversion]
+            extra = [locate(file, root=model.folder, cache=cache)[0] for file in model.extra]
+            artifacts = package(source, conversions, extra, folder)
+            artifacts += store(reference, source, trip.attempts, folder)
+            record = replace(record, artifacts=tuple(artifacts))
+            card = folder / f"{model.name}.md"
+            card.write_text(render_card(record, source), encoding="utf-8")
+            record = replace(record, artifacts=(*artifacts, artifact(card, folder.parent)))
     except ConverterError as error:
         return _record(model, source, trip, error)
-    return record
+    except OSError as error:
+        if not is_full_disk(error):
+            raise
+        return _record(model, source, trip, refusal(error, folder))
+    return replace(record, seconds=dict(trip.seconds))
 
 
 def _selected(manifest: "Manifest", only: Sequence[str]) -> "dict[str, Model]":

@@ -1,5 +1,6 @@
 """A loaded model in, a Core ML file out, by Apple's torch frontend or by our own ONNX frontend."""
 
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -9,10 +10,15 @@ from converter.convert import interface as app
 from converter.convert.coreml import forget, quiet, versions, words
 from converter.convert.onnx.prepare import prepare
 from converter.errors import ConversionError
-from converter.model import Conversion, Format, Interface, Precision, Route, Source, Target
+from converter.model import Conversion, Format, Interface, Metadata, Precision, Route, Source, Target
 
 if TYPE_CHECKING:
     import onnx
+
+TARGETS: dict[Format, tuple[str, ...]] = {
+    "mlmodel": ("iOS13", "iOS14"),
+    "mlpackage": ("iOS15", "iOS16", "iOS17", "iOS18", "iOS26"),
+}
 
 __all__ = ["convert", "convert_onnx"]
 
@@ -57,8 +63,9 @@ def _lowered(model: "onnx.ModelProto | Path", interface: Interface, target: Targ
     """Lower ONNX to a MIL program in its final precision, and write that with no more passes than it needs."""
     from converter.convert.onnx.lower import lower
 
+    inside = app.inside(interface, target)
     with quiet():
-        program, passes = lower(prepare(model), interface=app.inside(interface, target), target=target)
+        program, passes = lower(prepare(model, interface=inside), interface=inside, target=target)
         try:
             return app.build(program, interface, target, passes=passes)
         except Exception as error:  # coremltools' back ends raise whatever they meet
@@ -72,3 +79,67 @@ def _save(model: Any, source: Source, target: Target, path: Path) -> None:
     app.describe(spec, source.interface, target)
     app.label(spec, source, versions())
     app.write(spec, Path(model.weights_dir) if target.format == "mlpackage" else None, path)
+
+
+def convert_onnx(
+    model_or_path: "onnx.ModelProto | str | os.PathLike[str]",
+    output: str | os.PathLike[str],
+    *,
+    format: Format = "mlpackage",
+    deployment_target: str = "iOS16",
+    compute_precision: Precision = "float16",
+) -> Path:
+    """Convert an ONNX model to a Core ML file at `output`, replacing one that is there; returns its path.
+
+    `format` "mlpackage" (ML Program, `deployment_target` iOS15 to iOS26, `compute_precision` "float32" or "float16") or
+    "mlmodel" (NeuralNetwork, iOS13 or iOS14, which computes in float32). Inputs and outputs keep ONNX's names; a name
+    that Core ML does not take is made valid, and the metadata key `onnx.name.VALID` holds the original. Shapes are the
+    graph's own, inputs and outputs are float32 or int32 multi-arrays.
+
+    Raises ConversionError, and UnsupportedOpsError with every node that has no lowering.
+    """
+    from converter.convert.onnx.lower import interface_of
+
+    path = Path(output)
+    target = _target(format, deployment_target, compute_precision, path)
+    model = Path(model_or_path) if isinstance(model_or_path, str | os.PathLike) else model_or_path
+    name = model.name if isinstance(model, Path) else "model"
+    interface, names = interface_of(prepare(model))
+    source = Source(
+        name=path.stem,
+        place=name,
+        description=f"onnx {name}",
+        interface=interface,
+        metadata=Metadata(
+            additional={f"onnx.name.{valid}": original for valid, original in names.items() if valid != original}
+        ),
+        files=(),
+    )
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".converting-") as folder:
+        fresh = Path(folder) / path.name
+        forget()
+        _save(_lowered(model, interface, target), source, target, fresh)
+        if path.is_dir():
+            path.rename(Path(folder) / "replaced")
+        fresh.replace(path)
+    return path
+
+
+def _target(format: Format, deployment_target: str, compute_precision: Precision, path: Path) -> Target:
+    """The arguments of convert_onnx as a Target, all complaints about them at once."""
+    complaints = []
+    if format not in TARGETS:
+        complaints.append(f"format {format!r} is none of {', '.join(TARGETS)}")
+    elif deployment_target not in TARGETS[format]:
+        complaints.append(f"{format} takes the targets {', '.join(TARGETS[format])}, not {deployment_target!r}")
+    if compute_precision not in ("float32", "float16"):
+        complaints.append(f"compute_precision {compute_precision!r} is neither float32 nor float16")
+    if format in TARGETS and path.suffix != f".{format}":
+        complaints.append(f"the output {path.name} does not end in .{format}")
+    if not path.parent.is_dir():
+        complaints.append(f"there is no folder {path.parent}")
+    if complaints:
+        raise ConversionError("\n".join(complaints), where=("convert_onnx",))
+    if format == "mlmodel":
+        compute_precision = "float32"
+    return Target(format=format, deployment_target=deployment_target, compute_precision=compute_precision)

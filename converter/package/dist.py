@@ -23,19 +23,28 @@ REPORT = "report.md"
 
 @contextlib.contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Turn what the operating system says about a folder into one OutputError."""
+    """Turn what the operating system says about writing to a folder into one OutputError."""
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OutputError(
-                f"the disk that holds {folder} is full",
-                fix="free some space or name another folder with --output; finished models are kept",
-            ) from error
-        raise OutputError(
-            f"cannot write {error.filename or folder}: {error.strerror}",
-            fix="make the folder writable, or name another one with --output",
-        ) from error
+        raise refusal(error, folder) from error
+
+
+def is_full_disk(error: OSError) -> bool:
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def refusal(error: OSError, folder: Path) -> OutputError:
+    """What the operating system said, as an error for people."""
+    if is_full_disk(error):
+        return OutputError(
+            f"the disk that holds {folder} is full",
+            fix="free some space or name another folder with --output; finished models are kept",
+        )
+    return OutputError(
+        f"cannot write {error.filename or folder}: {error.strerror}",
+        fix="make the folder writable, or name another one with --output",
+    )
 
 
 class Dist:
