@@ -46,7 +46,9 @@ def check(op: Op, inputs: Sequence[str], named: dict[str, Any]) -> None:
 
 def unshadowed(op: Op, inputs: Sequence[Any], named: dict[str, Any]) -> dict[str, Any]:
     """The fields for which no input stands."""
-    taken = {p.name for p in op.parameters[: len(inputs)] if not p.variadic}
+    if any(p.variadic for p in op.parameters):
+        return named
+    taken = {p.name for p in op.parameters[: len(inputs)]}
     return {name: value for name, value in named.items() if name not in taken}
 
 

@@ -3,10 +3,10 @@
 from typing import Any
 
 import torch
-from coremltools.proto import FeatureTypes_pb2, NeuralNetwork_pb2
 from torch import Tensor
 
 from converter.errors import EvaluationError
+from converter.evaluate.proto import FeatureTypes_pb2, NeuralNetwork_pb2
 
 _BGR = FeatureTypes_pb2.ImageFeatureType.BGR
 _RANK5_ARRAYS = NeuralNetwork_pb2.RANK5_ARRAY_MAPPING
