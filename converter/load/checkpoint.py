@@ -188,23 +188,31 @@ def _foreign_names(file: IO[bytes]) -> list[str]:
 
 
 def _globals(content: bytes) -> Iterator[str]:
-    """Every module.name that the pickles in `content`, one after the other, could import.
-
-    A STACK_GLOBAL takes the last two strings, which a hostile pickle may fetch from its memo: then it stays unnamed.
-    """
+    """Every module.name that the pickles in `content`, one after the other, import: for the message, not for safety."""
     rest = content
     while rest:
-        strings: list[str] = []
+        pushed: list[str] = []  # strings, as they come onto the stack
+        memo: dict[int, str] = {}
+        memoized = 0
+        latest = ""  # what the opcode before pushed, if it was a string
         end = 0
         try:
             for opcode, argument, position in pickletools.genops(rest):
                 end = (position or 0) + 1
+                before, latest = latest, ""
                 if opcode.name in ("GLOBAL", "INST"):
                     yield str(argument).replace(" ", ".")
                 elif opcode.name == "STACK_GLOBAL":
-                    yield ".".join(strings[-2:]) if len(strings) > 1 else "a hidden name"
+                    yield ".".join(pushed[-2:])
+                elif opcode.name == "MEMOIZE" or "PUT" in opcode.name:
+                    memo[memoized if argument is None else int(argument)] = before
+                    memoized += 1
+                elif "GET" in opcode.name:
+                    latest = memo.get(int(argument or 0), "")
                 elif isinstance(argument, str):
-                    strings.append(argument)
+                    latest = argument
+                if latest:
+                    pushed.append(latest)
         except (ValueError, UnicodeDecodeError, IndexError):
             return  # no pickle, or not any more
         rest = rest[end:]
