@@ -1,0 +1,25 @@
+"""Runs saved Core ML files with torch on any machine: the reference evaluator.
+
+It shares no code with the conversion, and reads the file's messages and weights itself.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from converter.evaluate.description import Description, describe
+from converter.model import Precision
+
+if TYPE_CHECKING:
+    from converter.evaluate.evaluated import EvaluatedModel
+
+__all__ = ["Description", "describe", "load_model"]
+
+
+def load_model(model: Any, *, compute: Precision | None = None) -> "EvaluatedModel":
+    """Open a .mlmodel file, a .mlpackage folder or a coremltools MLModel to predict with it.
+
+    `compute` float32 gives the model's mathematics; float16, the default, rounds each value to fp16 where the program
+    says fp16. A NeuralNetwork says float32 everywhere. Raises EvaluationError for whatever is wrong with the file.
+    """
+    from converter.evaluate.evaluated import EvaluatedModel
+
+    return EvaluatedModel(model, compute=compute or "float16")

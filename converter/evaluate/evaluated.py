@@ -1,0 +1,156 @@
+"""A Core ML model that answers on any machine."""
+
+import difflib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+
+from converter.errors import EvaluationError
+from converter.evaluate import bundle, features
+from converter.evaluate.layers import Network
+from converter.evaluate.mil.program import Program
+from converter.model import Activation, Precision
+
+_NETWORKS = ("neuralNetwork", "neuralNetworkClassifier", "neuralNetworkRegressor")
+
+
+class Executor(Protocol):
+    """What a Program and a Network have in common."""
+
+    def run(self, inputs: Mapping[str, torch.Tensor], wanted: Collection[str]) -> dict[str, Any]: ...
+
+    def activation_input(self, name: str) -> tuple[str, str] | None: ...
+
+    def op_types(self) -> Iterable[str]: ...
+
+
+@dataclass(frozen=True)
+class _Classifier:
+    """Of a NeuralNetwork: the value that holds the scores, what is made of it (label, dictionary), and the labels."""
+
+    scores: str
+    made: tuple[str, str]
+    labels: Sequence[str | int]
+
+
+class EvaluatedModel:
+    """A loaded model; `predict` keeps the contract of coremltools' MLModel.predict."""
+
+    def __init__(self, model: Any, *, compute: Precision = "float16") -> None:
+        opened = bundle.read(model)
+        self.name = opened.name
+        self.spec = opened.spec
+        try:
+            self._inputs = list(self.spec.description.input)
+            self._outputs = {feature.name: feature for feature in self.spec.description.output}
+            self._executor, self._inner = _executor(opened, compute)
+            self._classifier = _network_classifier(self.spec)
+        except EvaluationError as error:
+            error.within(self.name)
+            raise
+
+    def predict(
+        self, data: Mapping[str, Any], *, outputs: Literal["all"] | Sequence[str] | None = None
+    ) -> dict[str, Any]:
+        """Answer to `data`: name -> array (or what makes one), PIL image, or number.
+
+        Images must have the described size and the mode RGB (also where the model wants BGR) or L. Gives name ->
+        array, PIL image, str, int or dict as Core ML does: scalars of shape (1,), a classifier's label and dictionary.
+        `outputs` names what is wanted, inner values included (as arrays); "all" gives every value. Raises
+        EvaluationError.
+        """
+        try:
+            accepted = features.accept(self._inputs, data)
+            inner = self._inner
+            wanted = [*self._outputs, *sorted(inner - set(self._outputs))] if outputs == "all" else outputs
+            wanted = list(self._outputs) if wanted is None else wanted
+            unknown = [name for name in wanted if name not in self._outputs and name not in inner]
+            if unknown:
+                near = difflib.get_close_matches(unknown[0], [*self._outputs, *inner])
+                fix = f"did you mean {' or '.join(near)}?" if near else f"outputs are {', '.join(self._outputs)}"
+                raise EvaluationError(f"there is no output or value {unknown[0]!r}", fix=fix)
+            return self._answer(accepted, wanted)
+        except EvaluationError as error:
+            error.within(self.name)
+            raise
+
+    def activation_input(self, output: str) -> tuple[str, Activation] | None:
+        """The value before the softmax or sigmoid that makes `output`, and which of the two; else None.
+
+        predict(..., outputs=[value]) gives it. Its elements are in the output's order (in a dictionary: the labels').
+        """
+        source = self._classifier.scores if self._classifier and output in self._classifier.made else output
+        found = self._executor.activation_input(source)
+        if found is None:
+            return None
+        return found[0], "softmax" if found[1] == "softmax" else "sigmoid"
+
+    def op_types(self) -> Iterable[str]:
+        """The type of every operation or layer, in order."""
+        return self._executor.op_types()
+
+    def _answer(self, accepted: Mapping[str, torch.Tensor], wanted: Sequence[str]) -> dict[str, Any]:
+        made = self._classifier.made if self._classifier else ("", "")
+        scores = self._classifier.scores if self._classifier else ""
+        needed = dict.fromkeys(scores if name in made else name for name in wanted)
+        values = self._executor.run(accepted, list(needed))
+        answer: dict[str, Any] = {}
+        for name in wanted:
+            if self._classifier and name in made:
+                label, probabilities = _classified(values[self._classifier.scores], self._classifier.labels)
+                answer[name] = label if name == made[0] else probabilities
+            elif name not in values:
+                raise EvaluationError(f"{name!r} was not computed: it lies in a branch that was not taken")
+            elif name in self._outputs:
+                answer[name] = features.give(self._outputs[name], values[name])
+            else:
+                answer[name] = _inner(values[name])
+        return answer
+
+
+def _executor(opened: bundle.Bundle, compute: Precision) -> tuple[Executor, set[str]]:
+    """What runs the model, and the names of all values that it can give."""
+    kind = opened.spec.WhichOneof("Type")
+    if kind == "mlProgram":
+        program = Program(opened.spec, opened.weights, compute=compute)
+        program.check_interface(opened.spec.description)
+        return program, program.value_names()
+    if kind in _NETWORKS:
+        layers = getattr(opened.spec, kind).layers
+        return Network(opened.spec), {name for layer in layers for name in layer.output}
+    raise EvaluationError(
+        f"a model of type {kind} cannot be evaluated", fix="mlProgram and neural networks (also classifiers) can"
+    )
+
+
+def _network_classifier(spec: Any) -> _Classifier | None:
+    if spec.WhichOneof("Type") != "neuralNetworkClassifier":
+        return None
+    network = spec.neuralNetworkClassifier
+    which = network.WhichOneof("ClassLabels")
+    if which is None:
+        raise EvaluationError("the classifier has no labels", fix="convert the model again")
+    labels = list(getattr(network, which).vector)
+    scores = network.labelProbabilityLayerName or network.layers[-1].output[0]
+    return _Classifier(
+        scores, (spec.description.predictedFeatureName, spec.description.predictedProbabilitiesName), labels
+    )
+
+
+def _classified(scores: torch.Tensor, labels: Sequence[str | int]) -> tuple[str | int, dict[str | int, float]]:
+    values = scores.reshape(-1)
+    if len(labels) != len(values):
+        raise EvaluationError(f"there are {len(labels)} labels for {len(values)} scores", fix="convert the model again")
+    return labels[int(torch.argmax(values))], dict(zip(labels, values.tolist(), strict=True))
+
+
+def _inner(value: Any) -> Any:
+    """An inner value as an array; floats as float32, which holds an fp16 exactly."""
+    if isinstance(value, torch.Tensor):
+        return features.array(value.float() if value.is_floating_point() else value)
+    if isinstance(value, list):
+        return np.array([features.array(item) for item in value]) if value else np.empty(0)
+    return value
