@@ -53,7 +53,7 @@ class Answer:
 def engine(name: str) -> Engine:
     """The engine `reference` (our evaluator) or `coreml`; raises ManifestError where it cannot run here."""
     if name == "reference":
-        return Engine(name="reference evaluator", load=_load_evaluator)
+        return Engine(name="the reference evaluator", load=_load_evaluator)
     if name != "coreml":
         raise ManifestError(f"no engine is called {name!r}", fix=f"choose one of {', '.join(ENGINES)}")
     if sys.platform != "darwin":

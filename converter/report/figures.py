@@ -1,0 +1,149 @@
+"""Numbers as people read them, in one place: the report, the model card and the closing table show the same."""
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar, Literal, NamedTuple
+
+from converter.model import Artifact, Attempt, ModelRecord, Target
+
+# The first systems that run a deployment target's files.
+_SYSTEMS = {
+    "iOS13": "iOS 13, macOS 10.15, tvOS 13, watchOS 6",
+    "iOS14": "iOS 14, macOS 11, tvOS 14, watchOS 7",
+    "iOS15": "iOS 15, macOS 12, tvOS 15, watchOS 8",
+    "iOS16": "iOS 16, macOS 13, tvOS 16, watchOS 9",
+    "iOS17": "iOS 17, macOS 14, tvOS 17, watchOS 10",
+    "iOS18": "iOS 18, macOS 15, tvOS 18, watchOS 11",
+    "iOS26": "iOS 26, macOS 26, tvOS 26, watchOS 26",
+}
+_NOTHING = "–"
+
+Justify = Literal["left", "right"]
+
+
+class _Columns(NamedTuple):
+    model: str
+    route: str
+    format: str
+    size: str
+    precision: str
+    PSNR: str
+    top_1: str
+    accuracy: str
+    runs_on: str
+    time: str
+    result: str
+
+
+class Row(_Columns):
+    """One file of the closing table, or one attempt that made none."""
+
+    __slots__ = ()
+
+    JUSTIFY: ClassVar[tuple[Justify, ...]] = (
+        "left",
+        "left",
+        "left",
+        "right",
+        "left",
+        "right",
+        "right",
+        "right",
+        "left",
+        "right",
+        "left",
+    )
+
+    @property
+    def passed(self) -> bool:
+        return self.result == "passed"
+
+
+def rows(records: Sequence[ModelRecord]) -> list[Row]:
+    """A row for each attempt, in order; a model that came to none has one row of its own."""
+    return [row for record in records for row in _rows(record)]
+
+
+def _rows(record: ModelRecord) -> list[Row]:
+    if not record.attempts:
+        return [Row._make([record.name, *[_NOTHING] * 8, seconds(sum(record.seconds.values())), "FAILED"])]
+    return [_row(record, attempt) for attempt in record.attempts]
+
+
+def _row(record: ModelRecord, attempt: Attempt) -> Row:
+    target = attempt.conversion.target if attempt.conversion else None
+    validation = attempt.validation
+    first = validation.metrics[0] if validation and validation.metrics else None
+    file = artifact_of(record, attempt)
+    took = (attempt.conversion.seconds if attempt.conversion else 0.0) + (validation.seconds if validation else 0.0)
+    return Row(
+        model=record.name,
+        route=attempt.route,
+        format=attempt.format,
+        size=size(file.size_bytes) if file else _NOTHING,
+        precision=target.compute_precision if target else _NOTHING,
+        # The worst of the outputs: it is what the gate holds.
+        PSNR=psnr(min(m.psnr_db for m in validation.metrics)) if validation and validation.metrics else _NOTHING,
+        top_1=share(first.top1_agreement) if first else _NOTHING,
+        accuracy=share(validation.accuracy) if validation else _NOTHING,
+        runs_on=runs_on(target).partition(",")[0] if target else _NOTHING,
+        time=seconds(took),
+        result=outcome(record, attempt),
+    )
+
+
+def outcome(record: ModelRecord, attempt: Attempt) -> str:
+    """passed, FAILED, or left: a route that failed where another one was there to make it good."""
+    if attempt.passed:
+        return "passed"
+    followers = record.attempts[record.attempts.index(attempt) + 1 :]
+    made_good = record.passed and any(a.passed and a.format == attempt.format for a in followers)
+    return "left" if made_good else "FAILED"
+
+
+def artifact_of(record: ModelRecord, attempt: Attempt) -> Artifact | None:
+    """The file of dist that an attempt became."""
+    if attempt.conversion is None or not attempt.passed:
+        return None
+    name = attempt.conversion.path.name
+    return next((a for a in record.artifacts if a.path.rpartition("/")[2] in (name, f"{name}.zip")), None)
+
+
+def psnr(value: float) -> str:
+    if math.isnan(value) or value == -math.inf:
+        return "none"
+    return "exact" if value == math.inf else f"{value:.1f} dB"
+
+
+def share(value: float | None) -> str:
+    """A share as a percentage; one that is not whole never reads as 100 or 0 %."""
+    if value is None:
+        return _NOTHING
+    if value in (0, 1):
+        return f"{value:.0%}".replace("%", " %")
+    return f"{min(max(100 * value, 0.01), 99.99):.2f} %"
+
+
+def number(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def size(size_bytes: int) -> str:
+    """Decimal units, as release pages show them."""
+    if size_bytes < 1000:
+        return f"{size_bytes} B"
+    value, unit = float(size_bytes), "B"
+    for unit in ("kB", "MB", "GB"):  # noqa: B007
+        value /= 1000
+        if value < 999.95:
+            break
+    return f"{value:.1f} {unit}"
+
+
+def seconds(value: float) -> str:
+    return f"{value:.1f} s"
+
+
+def runs_on(target: Target) -> str:
+    """The first systems that run the file: `iOS 16, macOS 13, tvOS 16, watchOS 9`."""
+    return _SYSTEMS[target.deployment_target]
