@@ -24,12 +24,20 @@ from pydantic_core import PydanticCustomError
 
 from converter.model import ComputeUnits, Format, Metadata, Precision, Range, Route, Target
 
+SHA256 = r"^[0-9a-fA-F]{64}$"
+FEATURE_NAME = r"^[a-zA-Z_][a-zA-Z0-9_]*$"  # what an ML Program takes, and Swift
+MODEL_NAME = r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$"  # what a release page keeps as it is, and every file system
+ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
+FACTORY = r"^[^:]+:[a-zA-Z_][a-zA-Z0-9_]*$"
+
+MAX_RANK = 5  # of Core ML's multi-arrays
+
 # YAML already says what is text and what is a number: a quoted "3" is no number and `true` is not 1.
 Int = Annotated[int, Strict()]
 Float = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Bool = Annotated[bool, Strict()]
 Text = Annotated[str, Strict()]
-Line = Annotated[str, Strict(), Field(min_length=1, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Line = Annotated[str, Strict(), Field(min_length=1, pattern=ONE_LINE)]
 
 Side = Annotated[int, Strict(), Field(ge=1, le=16384, description="Pixels.")]
 Sha256 = Annotated[
@@ -67,9 +75,35 @@ class _Record(BaseModel):
     def _hold_rules(self) -> Self:
         complaints = list(self.rules())
         if complaints:
-            words = "; ".join(c.problem for c in complaints).replace("{", "{{").replace("}", "}}")
-            raise PydanticCustomError("complaints", words, {"complaints": complaints})
+            words = "; ".join(complaint.problem for complaint in complaints)
+            raise PydanticCustomError("complaints", "{words}", {"words": words, "complaints": complaints})
         return self
+
+
+def shape(value: Any) -> str | None:
+    """What kind of value stands where several are possible; the tags of the unions below.
+
+    No key of a manifest looks like a tag, so that a path through the records can be followed in the YAML.
+    """
+    if isinstance(value, Mapping | BaseModel):
+        return "<mapping>"
+    if isinstance(value, tuple | list):
+        return "<list>"
+    if isinstance(value, str):
+        return "<text>"
+    return "<number>" if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _by_shape(expected: str) -> Discriminator:
+    return Discriminator(shape, custom_error_type="shape", custom_error_message=expected)
+
+
+def _kind(value: Any, records: Mapping[str, type[_Record]]) -> str | None:
+    """The tag of the one record whose key is there; None where none is, or several are."""
+    if isinstance(value, BaseModel):
+        return next((f"<{kind}>" for kind, record in records.items() if isinstance(value, record)), None)
+    kinds = [kind for kind in records if isinstance(value, Mapping) and kind in value]
+    return f"<{kinds[0]}>" if len(kinds) == 1 else None
 
 
 def _path_as_file(value: Any) -> Any:
@@ -154,7 +188,7 @@ class FactorySource(_Record):
 
     factory: Line = Field(
         description="`path/to/file.py:function`, relative to the manifest, or `package.module:function`.",
-        pattern=r"^[^:]+:[A-Za-z_][A-Za-z0-9_]*$",
+        pattern=FACTORY,
     )
     arguments: dict[str, Any] = Field(default_factory=dict, description="Keyword arguments for the function.")
     checkpoint: FileRef | None = Field(
@@ -218,19 +252,16 @@ SOURCES: dict[str, type[_Record]] = {
 
 
 def _source_kind(value: Any) -> str | None:
-    if isinstance(value, BaseModel):
-        return next((kind for kind, record in SOURCES.items() if isinstance(value, record)), None)
-    kinds = [kind for kind in SOURCES if isinstance(value, Mapping) and kind in value]
-    return kinds[0] if len(kinds) == 1 else None
+    return _kind(value, SOURCES)
 
 
 Source = Annotated[
-    Annotated[TorchvisionSource, Tag("torchvision")]
-    | Annotated[FactorySource, Tag("factory")]
-    | Annotated[TorchscriptSource, Tag("torchscript")]
-    | Annotated[ExportedSource, Tag("exported")]
-    | Annotated[OnnxSource, Tag("onnx")],
-    Discriminator(_source_kind),
+    Annotated[TorchvisionSource, Tag("<torchvision>")]
+    | Annotated[FactorySource, Tag("<factory>")]
+    | Annotated[TorchscriptSource, Tag("<torchscript>")]
+    | Annotated[ExportedSource, Tag("<exported>")]
+    | Annotated[OnnxSource, Tag("<onnx>")],
+    Discriminator(_source_kind, custom_error_type="one_key", custom_error_message=", ".join(SOURCES)),
 ]
 
 
@@ -250,6 +281,16 @@ class Normalize(_Record):
             )
 
 
+NormalizeField = Annotated[
+    Annotated[NormalizationName, Tag("<text>")] | Annotated[Normalize, Tag("<mapping>")],
+    _by_shape("imagenet, unit, none or {mean: [...], std: [...]}"),
+]
+SizeField = Annotated[
+    Annotated[Side, Tag("<number>")] | Annotated[tuple[Side, Side], Tag("<list>")],
+    _by_shape("a number of pixels or [height, width]"),
+]
+
+
 class ImageRange(_Record):
     """Bounds of a picture's sides, both included."""
 
@@ -265,13 +306,13 @@ class ImageRange(_Record):
 class Image(_Record):
     """A picture as Core ML takes it: the app hands over pixels, normalisation happens inside the model."""
 
-    size: Side | tuple[Side, Side] | None = Field(
+    size: SizeField | None = Field(
         None, description="Pixels: one number for a square, or [height, width]. Default: the torchvision weights' own."
     )
     enumerated: tuple[tuple[Side, Side], ...] = Field((), description="All sizes the model takes, the default first.")
     range: ImageRange | None = Field(None, description="Bounded sizes; `size` is then the default.")
     color: Color = Field("RGB", description="Channel order that the source model was trained with.")
-    normalize: NormalizationName | Normalize | None = Field(
+    normalize: NormalizeField | None = Field(
         None,
         description="What the source model expects of pixels: imagenet, unit (0..1), none (0..255 as they are), or "
         "mean and std of 0..1 units. Default: the torchvision weights' own.",
@@ -282,6 +323,39 @@ class Image(_Record):
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] | None = Field(
         None, description="How the app scales. Default: the torchvision weights' own, else bilinear."
     )
+
+    def rules(self) -> Iterator[Complaint]:
+        channels = 1 if self.color == "GRAYSCALE" else 3
+        if self.normalize == "imagenet" and channels == 1:
+            fix = "write {mean: [...], std: [...]} with one number each"
+            yield Complaint(("normalize",), "imagenet normalises three channels, GRAYSCALE has one", fix)
+        if isinstance(self.normalize, Normalize) and len(self.normalize.mean) not in (1, channels):
+            problem = f"{self.color} needs {channels} of mean and std, {len(self.normalize.mean)} are given"
+            yield Complaint(("normalize", "mean"), problem, "give one number per channel, or one for all")
+        yield from self._size_rules()
+
+    def _size_rules(self) -> Iterator[Complaint]:
+        if self.enumerated and self.range:
+            yield Complaint(("range",), "sizes are enumerated and a range as well", "keep one of the two")
+        for index, pair in enumerate(self.enumerated):
+            if pair in self.enumerated[:index]:
+                yield Complaint(("enumerated", index), f"the size {list(pair)} is listed twice", "list it once")
+        size = self.height_width
+        if size is None:
+            return
+        if self.enumerated and size not in self.enumerated:
+            yield Complaint(
+                ("size",), f"the default size {list(size)} is not among the enumerated ones", "add it there"
+            )
+        if self.range:
+            sides = (("height", self.range.height, size[0]), ("width", self.range.width, size[1]))
+            for name, (lower, upper), side in sides:
+                if lower <= upper and not lower <= side <= upper:
+                    problem = f"the default {name} {side} is outside of {lower} to {upper}"
+                    yield Complaint(("size",), problem, "choose a default inside the range")
+        if self.resize is not None and self.resize < min(size):
+            problem = f"a picture whose shorter side is {self.resize} cannot be cropped to {size[0]} x {size[1]}"
+            yield Complaint(("resize",), problem, f"resize to at least {min(size)}")
 
     @property
     def height_width(self) -> tuple[int, int] | None:
@@ -307,21 +381,52 @@ class Dimension(_Record):
     upper: Int = Field(ge=1, description="Largest size; Core ML needs a bound.")
     default: Int | None = Field(None, ge=1, description="Size that the app sees first. Default: `lower`.")
 
+    def rules(self) -> Iterator[Complaint]:
+        if self.lower > self.upper:
+            yield Complaint(
+                ("lower",), f"the lower bound {self.lower} is above the upper bound {self.upper}", "swap them"
+            )
+        elif self.default is not None and not self.lower <= self.default <= self.upper:
+            problem = f"the default {self.default} is outside of {self.lower} to {self.upper}"
+            yield Complaint(("default",), problem, "choose a default inside the range")
+
     @property
     def record(self) -> Range:
         return Range(lower=self.lower, upper=self.upper, default=self.lower if self.default is None else self.default)
 
 
+Size = Annotated[int, Strict(), Field(ge=1)]
+DimensionField = Annotated[
+    Annotated[Size, Tag("<number>")] | Annotated[Dimension, Tag("<mapping>")],
+    _by_shape("a number or {lower, upper, default}"),
+]
+
+
 class Tensor(_Record):
     """A multi-array."""
 
-    shape: tuple[Annotated[int, Strict(), Field(ge=1)] | Dimension, ...] | None = Field(
-        None, min_length=1, max_length=5, description="Sizes; a flexible one is {lower, upper, default}."
+    shape: tuple[DimensionField, ...] | None = Field(
+        None, min_length=1, max_length=MAX_RANK, description="Sizes; a flexible one is {lower, upper, default}."
     )
-    enumerated: tuple[tuple[Annotated[int, Strict(), Field(ge=1)], ...], ...] = Field(
+    enumerated: tuple[tuple[Size, ...], ...] = Field(
         (), description="All shapes the model takes, the default first; instead of `shape`."
     )
     dtype: DType = Field("float32", description="Type of the numbers that the app hands over.")
+
+    def rules(self) -> Iterator[Complaint]:
+        if (self.shape is None) == (not self.enumerated):
+            problem = "both shape and enumerated are given" if self.shape else "neither shape nor enumerated is given"
+            yield Complaint((), problem, "give exactly one of shape and enumerated")
+        for index, shape in enumerate(self.enumerated):
+            if not 1 <= len(shape) <= MAX_RANK:
+                yield Complaint(
+                    ("enumerated", index), f"a shape of rank {len(shape)}", f"Core ML takes rank 1 to {MAX_RANK}"
+                )
+            elif len(shape) != len(self.enumerated[0]):
+                problem = f"this shape has rank {len(shape)}, the first one rank {len(self.enumerated[0])}"
+                yield Complaint(("enumerated", index), problem, "give all shapes the same rank")
+            elif shape in self.enumerated[:index]:
+                yield Complaint(("enumerated", index), f"the shape {list(shape)} is listed twice", "list it once")
 
     @property
     def dimensions(self) -> tuple[int | Range, ...]:
@@ -339,6 +444,11 @@ class Input(_Record):
     image: Image | None = Field(None, description="The input is a picture.")
     tensor: Tensor | None = Field(None, description="The input is a multi-array.")
 
+    def rules(self) -> Iterator[Complaint]:
+        if (self.image is None) == (self.tensor is None):
+            problem = "both image and tensor are given" if self.image else "neither image nor tensor is given"
+            yield Complaint((), problem, "give exactly one of image and tensor")
+
 
 class Output(_Record):
     """An output, in the order in which the source model gives them."""
@@ -348,11 +458,29 @@ class Output(_Record):
     dtype: DType = Field("float32", description="Type of the numbers that the app receives.")
     image: Color | None = Field(None, description="The output is a picture with values 0 to 255.")
 
+    def rules(self) -> Iterator[Complaint]:
+        if self.image and "dtype" in self.model_fields_set:
+            yield Complaint(("dtype",), "a picture has no dtype", "take dtype or image out")
+
+
+def _path_as_labels(value: Any) -> Any:
+    return value if value == "torchvision" else _path_as_file(value)
+
+
+# `torchvision` is a word here; a file of that name is said as {path: torchvision}.
+LabelsField = Annotated[
+    Annotated[Literal["torchvision"], Tag("<text>")]
+    | Annotated[File, Tag("<mapping>")]
+    | Annotated[tuple[Line, ...], Tag("<list>")],
+    _by_shape("torchvision, a file or a list of labels"),
+    BeforeValidator(_path_as_labels, json_schema_input_type=Line | File | tuple[Line, ...]),
+]
+
 
 class Classifier(_Record):
     """Makes the model a classifier: its first output are scores, one per label."""
 
-    labels: Literal["torchvision"] | FileRef | tuple[Line, ...] = Field(
+    labels: LabelsField = Field(
         "torchvision",
         description="Labels in the order of the scores: `torchvision` for the weights' own categories, a text file "
         "(one a line) or JSON file, or the list itself.",
@@ -361,6 +489,18 @@ class Classifier(_Record):
     sigmoid: Bool = Field(False, description="Append a sigmoid: the source gives scores, several labels may be right.")
     predicted_feature_name: FeatureName = Field("classLabel", description="Output with the best label.")
     probabilities_name: FeatureName = Field("classLabelProbs", description="Output with every label's probability.")
+
+    def rules(self) -> Iterator[Complaint]:
+        if self.softmax and self.sigmoid:
+            problem = "softmax (one label is right) and sigmoid (several may be) exclude each other"
+            yield Complaint(("sigmoid",), problem, "keep the one that the model was trained with")
+        if self.predicted_feature_name == self.probabilities_name:
+            problem = f"both outputs are called {self.probabilities_name}"
+            yield Complaint(("probabilities_name",), problem, "give them different names")
+        if self.labels == ():
+            yield Complaint(
+                ("labels",), "the list of labels is empty", "list one label per score, in the scores' order"
+            )
 
 
 class MlmodelOptions(_Record):
@@ -426,22 +566,16 @@ def _format_by_name(value: Any) -> Any:
 
 
 def _format_kind(value: Any) -> str | None:
-    if isinstance(value, BaseModel):
-        return next((kind for kind, record in FORMATS.items() if isinstance(value, record)), None)
-    kinds = [kind for kind in FORMATS if isinstance(value, Mapping) and kind in value]
-    return kinds[0] if len(kinds) == 1 else None
+    return _kind(value, FORMATS)
 
 
 _Format = Annotated[
-    Annotated[MlmodelFormat, Tag("mlmodel")] | Annotated[MlpackageFormat, Tag("mlpackage")],
-    Discriminator(_format_kind),
+    Annotated[MlmodelFormat, Tag("<mlmodel>")] | Annotated[MlpackageFormat, Tag("<mlpackage>")],
+    Discriminator(_format_kind, custom_error_type="one_key", custom_error_message=", ".join(FORMATS)),
 ]
-FormatEntry = Annotated[
-    _Format,
-    BeforeValidator(
-        _format_by_name, json_schema_input_type=Literal["mlmodel", "mlpackage"] | MlmodelFormat | MlpackageFormat
-    ),
-]
+FormatName = Literal["mlmodel", "mlpackage"]
+FormatMapping = MlmodelFormat | MlpackageFormat
+FormatEntry = Annotated[_Format, BeforeValidator(_format_by_name, json_schema_input_type=FormatName | FormatMapping)]
 
 
 class MetadataFields(_Record):
@@ -485,6 +619,11 @@ class Labelled(File):
         None, ge=0, le=1, description="Largest loss of accuracy against the source model."
     )
 
+    def rules(self) -> Iterator[Complaint]:
+        yield from super().rules()
+        if self.min_accuracy is None and self.max_accuracy_drop is None:
+            yield Complaint((), "the labelled set has no gate", "add min_accuracy or max_accuracy_drop")
+
 
 class ValidationOptions(_Record):
     """How the saved model is held against its source."""
@@ -515,10 +654,25 @@ class DirectoryPublish(_Record):
 PublishTarget: TypeAlias = DirectoryPublish
 
 
+def _one_as_list(value: Any) -> Any:
+    return (value,) if isinstance(value, str | Mapping) else value
+
+
+FormatsField = Annotated[
+    tuple[FormatEntry, ...],
+    Field(min_length=1),
+    BeforeValidator(_one_as_list, json_schema_input_type=FormatName | FormatMapping | list[FormatName | FormatMapping]),
+]
+RouteField = Annotated[
+    Annotated[Literal["direct", "onnx", "auto"], Tag("<text>")] | Annotated[tuple[Route, ...], Tag("<list>")],
+    _by_shape("direct, onnx, auto or a list of direct and onnx"),
+]
+
+
 class _Options(_Record):
     """What `defaults` may say as well as a model."""
 
-    route: Literal["direct", "onnx", "auto"] | tuple[Route, ...] = Field(
+    route: RouteField = Field(
         "auto",
         description="direct (Apple's torch frontend), onnx (our ONNX frontend), auto (direct, and if that fails onnx), "
         "or a list to build several.",
@@ -526,10 +680,9 @@ class _Options(_Record):
     inputs: tuple[Input, ...] = Field((), description="Inputs in the source model's order.")
     outputs: tuple[Output, ...] = Field((), description="Outputs in the source model's order.")
     classifier: Classifier | None = Field(None, description="Makes the model a classifier.")
-    formats: tuple[FormatEntry, ...] = Field(
+    formats: FormatsField = Field(
         (MlmodelFormat(mlmodel=MlmodelOptions()), MlpackageFormat(mlpackage=MlpackageOptions())),
         description="Files to build, each a name or {name: options}. Default: both.",
-        min_length=1,
     )
     metadata: MetadataFields = Field(default_factory=MetadataFields, description="What Xcode shows about the model.")
     validation: ValidationOptions = Field(
@@ -541,7 +694,9 @@ class _Options(_Record):
 class Model(_Options):
     """One model of the manifest, defaults already merged."""
 
-    name: Line = Field(description="Name of the model and of its files.")
+    name: Text = Field(
+        description="Name of the model and of its files, unique in the manifest.", pattern=MODEL_NAME, max_length=64
+    )
     source: Source = Field(description="Where the model comes from: exactly one of the sources.")
 
     _place: str = PrivateAttr("")
@@ -576,9 +731,14 @@ class Model(_Options):
         return tuple(entry.target for entry in self.formats)
 
 
-class Manifest(_Record):
-    """A whole manifest."""
+class Defaults(_Options):
+    """What every model takes unless it says otherwise: mappings are merged key by key, lists are replaced."""
 
+
+class Manifest(_Record):
+    """A whole manifest; its models have the defaults already."""
+
+    defaults: Defaults | None = Field(None, description="What every model takes unless it says otherwise.")
     models: tuple[Model, ...] = Field(min_length=1, description="The models to convert.")
     publish: tuple[PublishTarget, ...] = Field((), description="Where finished files go besides the output folder.")
 

@@ -1,0 +1,247 @@
+"""YAML -> typed manifest, or one error with every complaint: `file:line:column: model: key: what; fix`."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from converter.errors import ManifestError
+from converter.manifest import checks, schema
+from converter.manifest.document import Complaint, Node, Place, read_document
+from converter.manifest.files import Repository
+from converter.manifest.schema import Key, Manifest, Model, PublishTarget
+from converter.manifest.words import in_words, kind, nearest
+
+# Defaults are merged into every model: a long list in both grows by their product.
+MAX_MERGED_NODES = 1_000_000
+MAX_SHOWN = 200
+
+_Path = tuple[Key, ...]
+
+# What stands in for a required key that is wrong itself, so that the other keys can be looked at.
+_STAND_INS = {"name": "model", "source": {"onnx": {"path": "model.onnx"}}}
+
+
+def read_manifest(path: str | Path) -> Manifest:
+    """The manifest in a YAML file, checked as far as that goes without loading a model.
+
+    Raises ManifestError, whose problem lists every complaint, one a line.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ManifestError(f"{path}: the manifest cannot be read: {error.strerror}", fix=_other_name(path)) from error
+    root, complaints = read_document(content)
+    repository = Repository.around(path)
+    manifest: Manifest | None = None
+    if root is not None:
+        written = root
+        root, found = _with_defaults(written)
+        if not found:
+            manifest, found = _typed(root, written, repository)
+        complaints += found
+    if complaints or manifest is None or root is None:
+        raise ManifestError(_listed(str(path), complaints))
+    return _placed(manifest, root, path, repository)
+
+
+def _other_name(path: Path) -> str:
+    if path.is_dir():
+        return f"name a file, {path / 'models.yml'} for example"
+    beside = [p.name for p in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
+    guess = nearest(path.name, beside)
+    return f"did you mean {path.parent / guess}?" if guess else "name the manifest, examples/models.yml for example"
+
+
+def _listed(shown: str, complaints: Iterable[Complaint]) -> str:
+    """One line each, in the file's order; what is wrong in `defaults` is wrong in every model, and said once."""
+    first: dict[tuple[Place, str], Complaint] = {}
+    for complaint in complaints:
+        first.setdefault((complaint.place, complaint.problem), complaint)
+    lines = [
+        f"{shown}:{c.place.line}:{c.place.column}: {f'{c.subject}: ' if c.subject else ''}{c.problem}; {c.fix}"
+        for c in sorted(first.values(), key=lambda complaint: complaint.place)
+    ]
+    more = [f"{shown}: and {len(lines) - MAX_SHOWN} more"] if len(lines) > MAX_SHOWN else []
+    return "\n".join(lines[:MAX_SHOWN] + more)
+
+
+def _placed(manifest: Manifest, root: Node, path: Path, repository: Repository) -> Manifest:
+    nodes = [_follow(root, ("models", index))[0] for index in range(len(manifest.models))]
+    manifest._path, manifest._root = repository.folder / path.name, repository.root
+    for model, node in zip(manifest.models, nodes, strict=True):
+        model._folder = repository.folder
+        model._place = f"{path}:{node.place.line}:{node.place.column} {model.name}"
+    return manifest
+
+
+def _with_defaults(root: Node) -> tuple[Node, list[Complaint]]:
+    """The document with its defaults merged into every model."""
+    if not isinstance(root.value, Mapping):
+        return root, [Complaint(root.place, f"{kind(root)} is written here", "begin with `models:`")]
+    defaults, models = root.value.get("defaults"), root.value.get("models")
+    if defaults is None or models is None or not isinstance(models.value, tuple):
+        return root, []
+    if not isinstance(defaults.value, Mapping):
+        return root, []
+    if root.size + len(models.value) * defaults.size > MAX_MERGED_NODES:
+        return root, [
+            Complaint(defaults.place, "merged into every model, the defaults are too long", "put long lists into files")
+        ]
+    shared = replace(defaults, value={key: node for key, node in defaults.value.items() if key not in _STAND_INS})
+    merged = tuple(_merged(shared, model) if isinstance(model.value, Mapping) else model for model in models.value)
+    return replace(root, value={**root.value, "models": replace(models, value=merged)}), []
+
+
+def _merged(base: Node, over: Node) -> Node:
+    if not isinstance(base.value, Mapping) or not isinstance(over.value, Mapping):
+        return over
+    value = dict(base.value)
+    for key, node in over.value.items():
+        value[key] = _merged(value[key], node) if key in value else node
+    return replace(over, value=value)
+
+
+def _typed(root: Node, written: Node, repository: Repository) -> tuple[Manifest | None, list[Complaint]]:
+    """The records of `root`, held against everything that can be known now; `written` is without the defaults."""
+    plain = root.plain
+    manifest: Manifest | None = None
+    errors: list[Any] = []
+    try:
+        manifest = Manifest.model_validate(plain)
+        models = dict(enumerate(manifest.models))
+        targets = manifest.publish
+    except ValidationError as error:
+        errors = [one for one in error.errors(include_url=False, include_input=False) if _matters(one, root)]
+        models = _models(plain.get("models"), errors)
+        targets = () if any(one["loc"][0] == "publish" for one in errors) else _targets(plain.get("publish", ()))
+    found = [complaint for error in errors for complaint in _complaints(error, root)]
+    wrong = _wrong_keys(errors)
+    for index, model in models.items():
+        wrong_here = wrong.get(index, set())
+        for check in checks.CHECKS:
+            if not check.needs & wrong_here:
+                found += [_complaint(root, ("models", index), c) for c in check.run(model, repository)]
+        if not {"route", "source"} & wrong_here and _follow(written, ("models", index, "route"))[1]:
+            found += [_complaint(root, ("models", index), c) for c in checks.onnx_route(model)]
+    named = {index: model for index, model in models.items() if "name" not in wrong.get(index, set())}
+    found += [_complaint(root, ("models", index), c) for index, c in checks.together(named)]
+    found += [_complaint(root, ("publish",), c) for c in checks.publish(targets, repository)]
+    return manifest, found
+
+
+def _matters(error: Any, root: Node) -> bool:
+    """Not every error of pydantic's is the user's: some only follow from others."""
+    if error["type"] == "too_short":  # pydantic counts the right items alone
+        node, _ = _follow(root, error["loc"])
+        return isinstance(node.value, tuple | str) and len(node.value) < error["ctx"]["min_length"]
+    # A default may be half of a record whose other half each model says.
+    return error["loc"][:1] != ("defaults",) or error["type"] not in ("missing", "complaints")
+
+
+def _wrong_keys(errors: list[Any]) -> dict[Key, set[Key]]:
+    """By model the keys that have no record; of a model that is none at all, `*`."""
+    wrong: dict[Key, set[Key]] = {}
+    for error in errors:
+        match error["loc"]:
+            case ("models", index, key, *_):
+                wrong.setdefault(index, set()).add(key)
+            case ("models", index):
+                wrong.setdefault(index, set()).add("*")
+    return wrong
+
+
+def _models(entries: Any, errors: list[Any]) -> dict[int, Model]:
+    """What is right in each model, as a record; stand-ins take the place of required keys that are wrong."""
+    if not isinstance(entries, tuple):
+        return {}
+    wrong = _wrong_keys(errors)
+    models: dict[int, Model] = {}
+    for index, entry in enumerate(entries):
+        keys = wrong.get(index, set())
+        if "*" not in keys:
+            right = {key: value for key, value in entry.items() if key not in keys}
+            models[index] = Model.model_validate({**_STAND_INS, **right})
+    return models
+
+
+def _targets(entries: Any) -> tuple[PublishTarget, ...]:
+    return TypeAdapter(tuple[PublishTarget, ...]).validate_python(entries)
+
+
+def _complaints(error: Any, root: Node) -> Iterator[Complaint]:
+    """One of pydantic's errors at its place; a record's rules may have several complaints."""
+    loc: _Path = tuple(error["loc"])
+    if error["type"] == "complaints":
+        for complaint in error["ctx"]["complaints"]:
+            yield _complaint(root, loc, complaint)
+        return
+    node, is_there = _follow(root, loc)
+    problem, fix = in_words(error, node, _record_at(loc))
+    at_key = error["type"] == "extra_forbidden" and is_there and node.key is not None
+    within = loc[:-1] if error["type"] in ("extra_forbidden", "missing") else loc
+    yield Complaint(node.key if at_key and node.key else node.place, problem, fix, _subject(root, within))
+
+
+def _complaint(root: Node, base: _Path, complaint: schema.Complaint) -> Complaint:
+    path = (*base, *complaint.path)
+    node, _ = _follow(root, path)
+    return Complaint(node.place, complaint.problem, complaint.fix, _subject(root, path))
+
+
+def _is_tag(key: Key) -> bool:
+    """True for the part of a path that names a member of a union, and stands nowhere in the YAML."""
+    return isinstance(key, str) and key.startswith("<") and key.endswith(">")
+
+
+def _follow(root: Node, path: _Path) -> tuple[Node, bool]:
+    """The node at the end of a path, or the last one on the way that is there; and whether all of it is."""
+    node = root
+    for key in path:
+        if _is_tag(key):
+            continue
+        if isinstance(node.value, Mapping) and key in node.value:
+            node = node.value[str(key)]
+        elif isinstance(node.value, tuple) and isinstance(key, int) and key < len(node.value):
+            node = node.value[key]
+        else:
+            return node, False
+    return node, True
+
+
+def _subject(root: Node, path: _Path) -> str:
+    """`resnet50: inputs[0].image` for a path below a model."""
+    keys = [key for key in path if not _is_tag(key)]
+    model = ""
+    if keys[:1] == ["models"] and len(keys) > 1:
+        name, is_there = _follow(root, ("models", keys[1], "name"))
+        model = name.text if is_there and name.text else f"models[{keys[1]}]"
+        keys = keys[2:]
+    words = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).removeprefix(".")
+    return ": ".join(part for part in (model, words) if part)
+
+
+def _record_at(path: _Path) -> type[BaseModel] | None:
+    """The type of the record that holds the last key of a path."""
+    records: list[type[BaseModel]] = [Manifest]
+    for key in path[:-1]:
+        if isinstance(key, int) or not records:
+            continue
+        if _is_tag(key):
+            named = [record for record in records if key[1:-1] in record.model_fields]
+            records = named or records
+            continue
+        fields = {field.alias or name: field for name, field in records[0].model_fields.items()}
+        records = list(_records_in(fields[key].annotation)) if key in fields else []
+    return records[0] if records else None
+
+
+def _records_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Every record that a type names, through unions, tuples and annotations."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _records_in(argument)
