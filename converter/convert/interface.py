@@ -136,10 +136,13 @@ def build(model: Any, interface: Interface, target: Target, *, passes: list[str]
     """
     ct = coremltools()
     options: dict[str, Any] = {}
-    if passes is not None:
-        options["pass_pipeline"] = ct.PassPipeline(pass_names=passes, pipeline_name="onnx")
-    else:
+    if passes is None:
         options["outputs"] = output_types(interface, target)
+    else:
+        options["pass_pipeline"] = ct.PassPipeline(pass_names=passes, pipeline_name="onnx")
+        if any(output.color for output in interface.outputs):
+            # coremltools ignores `outputs` of a MIL program (issue 1679)
+            model.functions["main"].set_output_types(output_types(interface, target))
     if target.format == "mlpackage":
         in_float32 = passes is not None or target.compute_precision == "float32"
         options["compute_precision"] = ct.precision.FLOAT32 if in_float32 else ct.precision.FLOAT16

@@ -1,5 +1,6 @@
 """The direct route: Apple's torch frontend. Also what both routes ask of torch: tracing and ONNX export."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,24 @@ def convert(source: Source, target: Target) -> Any:
 def _captured(source: Source) -> Any:
     """The torch program with what Core ML's image input cannot say before it, and the activation after it."""
     if source.exported is None:
-        whole = WithInterface(source.module, source.interface).eval()
+        whole = WithInterface(_traceable(source.module), source.interface).eval()
         return torch.jit.trace(whole, source.example, check_trace=False)  # type: ignore[no-untyped-call]
     whole = WithInterface(source.exported.module(), source.interface)
     # Apple's frontend takes only the core ATen ops that this decomposes to
     return torch.export.export(whole, source.example).run_decompositions({})
+
+
+def _traceable(module: torch.nn.Module) -> torch.nn.Module:
+    """A ScriptModule frozen, as Apple's frontend fails on a branch over `training`; others as they are."""
+    if not isinstance(module, torch.jit.ScriptModule):
+        return module
+    if module._c.hasattr("training"):  # a frozen one has it no more
+        module = torch.jit.freeze(module, optimize_numerics=False)
+    # torch 2.7 traces a frozen module only once it has been saved and loaded
+    memory = io.BytesIO()
+    torch.jit.save(module, memory)  # type: ignore[no-untyped-call]
+    memory.seek(0)
+    return torch.jit.load(memory)  # type: ignore[no-untyped-call, no-any-return]
 
 
 class WithInterface(torch.nn.Module):
