@@ -5,7 +5,6 @@ suffice.
 """
 
 import dataclasses
-import hashlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from converter.errors import ConverterError
 from converter.model import Artifact, Attempt, Conversion, Reference, Source, Validation
+from converter.package.checksums import artifact
 from converter.validate.check import answers, judge
 from converter.validate.engines import engine
 from converter.validate.gates import Gates
@@ -88,7 +88,4 @@ def store(reference: Reference, source: Source, attempts: Sequence[Attempt], fol
     )
     write_references(path, whole)
     shutil.rmtree(folder / ".answers", ignore_errors=True)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    place = path.relative_to(folder.parent).as_posix()
-    return [Artifact(path=place, sha256=digest, size_bytes=path.stat().st_size, published=False)]
+    return [artifact(path, folder.parent, published=False)]

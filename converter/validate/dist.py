@@ -1,6 +1,5 @@
 """Check a finished output folder again, by the references that lie in it."""
 
-import hashlib
 import json
 import tempfile
 import zipfile
@@ -11,6 +10,8 @@ from typing import Any
 
 from converter.errors import ConverterError, OutputError, ValidationError
 from converter.model import Validation
+from converter.package.checksums import sha256
+from converter.package.dist import RECORD
 from converter.validate.check import answers, judge
 from converter.validate.engines import Engine
 from converter.validate.engines import engine as engine_called
@@ -59,7 +60,7 @@ def validate_dist(dist: Path, engine: str) -> Iterator[Result]:
 
 def _record(dist: Path) -> Any:
     try:
-        record = json.loads((dist / "build.json").read_text(encoding="utf-8"))
+        record = json.loads((dist / RECORD).read_text(encoding="utf-8"))
         for model in record["models"]:
             _ = (
                 model["name"],
@@ -69,7 +70,7 @@ def _record(dist: Path) -> Any:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OutputError(
             f"the record of the build cannot be read: {type(error).__name__}: {error}",
-            where=(str(dist / "build.json"),),
+            where=(str(dist / RECORD),),
             fix="name a folder that `convert` has finished",
         ) from error
     return record
@@ -119,13 +120,11 @@ def _intact(dist: Path, path: str, digests: dict[str, str]) -> Path:
     file = dist / path
     problem = ""
     if path not in digests:
-        problem = f"{path} is not in build.json"
+        problem = f"{path} is not in {RECORD}"
     elif not file.is_file():
         problem = f"{path} is missing"
-    else:
-        with file.open("rb") as content:
-            if hashlib.file_digest(content, "sha256").hexdigest() != digests[path]:
-                problem = f"{path} is not the file that was built: its sha256 differs from build.json"
+    elif sha256(file) != digests[path]:
+        problem = f"{path} is not the file that was built: its sha256 differs from {RECORD}"
     if problem:
         raise ValidationError(problem, where=(str(dist),), fix="convert the model again, or fetch the folder again")
     return file

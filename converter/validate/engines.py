@@ -22,9 +22,9 @@ ENGINES = ("reference", "coreml")
 class Predictor(Protocol):
     """A loaded Core ML model; `predict` is coremltools' MLModel.predict, plus inner values by name where it can."""
 
-    def predict(self, inputs: Mapping[str, Any], *, outputs: Sequence[str] | None = None) -> Mapping[str, Any]: ...
+    def predict(self, inputs: Mapping[str, Any], /, *, outputs: Sequence[str] | None = None) -> Mapping[str, Any]: ...
 
-    def activation_input(self, output: str) -> tuple[str, Activation] | None:
+    def activation_input(self, output: str, /) -> tuple[str, Activation] | None:
         """The inner value and the activation that makes `output` of it, where the engine can answer with it."""
 
 
@@ -67,8 +67,7 @@ def engine(name: str) -> Engine:
 def _load_evaluator(path: Path) -> Predictor:
     from converter.evaluate import load_model
 
-    predictor: Predictor = load_model(path)
-    return predictor
+    return load_model(path)
 
 
 class _CoreML:
