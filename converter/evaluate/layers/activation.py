@@ -10,9 +10,14 @@ from .table import Function, layers, messages
 from .weights import Weights
 
 
+def identity(x: Tensor) -> Tensor:
+    """The linear activation by which coremltools writes a cast to float."""
+    return x
+
+
 @messages.op
 def ActivationLinear(alpha: float = 0.0, beta: float = 0.0) -> Function:
-    return lambda x: alpha * x + beta
+    return identity if (alpha, beta) == (1.0, 0.0) else lambda x: alpha * x + beta
 
 
 @messages.op

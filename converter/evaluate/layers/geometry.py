@@ -48,7 +48,9 @@ def BoxCoordinatesMode(boxMode: str = "CORNERS_HEIGHT_FIRST") -> str:
 
 
 def halved(total: int, asymmetry: str) -> tuple[int, int]:
-    """An amount split over an axis' two ends; the odd one goes to the heavy end."""
+    """An amount split over an axis' two ends: the odd one at the heavy end, a negative one wholly at the end."""
+    if total < 0:
+        return 0, total
     light = total // 2
     return (light, total - light) if asymmetry == "BOTTOM_RIGHT_HEAVY" else (total - light, light)
 

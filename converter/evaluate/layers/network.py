@@ -12,6 +12,7 @@ from torch import Tensor
 from converter.errors import EvaluationError
 from converter.registry import Op
 
+from .activation import identity
 from .binding import arguments, check, unshadowed
 from .inputs import check_preprocessing, entered, left
 from .table import layers
@@ -121,7 +122,7 @@ class Network:
                 return layer.inputs[0], "softmax"
             if layer.kind == "activation" and "sigmoid" in layer.fields:
                 return layer.inputs[0], "sigmoid"
-            if layer.kind not in _SHAPING:
+            if layer.kind not in _SHAPING and layer.fields.get("linear") is not identity:
                 return None
             name = layer.inputs[0]
         return None

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from converter.errors import EvaluationError
+
 from .geometry import Edges, folded, padded, same_edges, unfolded
 from .table import layers
 
@@ -89,6 +91,10 @@ def _beyond(size: Sequence[int], kernel: Sequence[int], stride: Sequence[int], a
         count = math.ceil((n + 2 * amount - k) / s) + 1
         if any(amounts) and (count - 1) * s >= n + amount:
             count -= 1
+        if (count - 1) * s >= n + amount:
+            raise EvaluationError(
+                f"of {count} windows of {k} every {s} over {n} the last holds no pixel; Core ML's answer is not known"
+            )
         edges.append((0, max(0, (count - 1) * s + k - (n + 2 * amount))))
     return tuple(edges)
 
