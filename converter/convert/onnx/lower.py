@@ -20,9 +20,17 @@ from converter.errors import ConversionError, UnsupportedOpsError
 from converter.model import ImageInput, Interface, Output, Range, Target, TensorInput
 from converter.registry import Adapt, BindError, Op, Parameter
 
-# What runs after lowering. The frontend emits the final operations, so only what the back end cannot do without stays.
-PASSES = ("common::dead_code_elimination",)
-_BACKEND = {"mlpackage": "mlprogram", "mlmodel": "neuralnetwork"}
+# What runs after lowering, in coremltools' order. The frontend emits final operations; these find what only
+# neighbours show: x @ w + b, the five operations of a gelu, a zero added, reshapes and transposes that undo each other.
+PASSES = (
+    "common::noop_elimination",
+    "common::fuse_linear_bias",
+    "common::fuse_gelu_exact",
+    "common::fuse_gelu_tanh_approximation",
+    "common::merge_consecutive_reshapes",
+    "common::reduce_transposes",
+    "common::dead_code_elimination",
+)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 _FLOATS = ("float16", "float32", "float64", "bfloat16")
