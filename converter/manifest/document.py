@@ -129,7 +129,7 @@ def _syntax_words(error: yaml.MarkedYAMLError, text: str) -> tuple[str, str]:
     at = line[error.problem_mark.column :][:1] if error.problem_mark else ""
     if at == "\t":
         return problem, "indent with spaces, YAML allows no tabs there"
-    if "mapping values are not allowed" in str(error.problem):
+    if "mapping values are not allowed" in str(error.problem) or "unexpected ':'" in str(error.problem):
         return problem, "put text with a colon in quotes, or align this key with its neighbours"
     if at and at in "@`%&*!|>'\"":
         return problem, f"put text that begins with {at} in quotes"

@@ -50,7 +50,7 @@ class Repository:
             linked = ".." not in PurePosixPath(path).parts
             how = "leads out of the repository through a link" if linked else "leaves the repository"
             problem = f"{path} {how}"
-            if self.root == self.folder:
+            if not (self.root / ".git").exists():
                 problem += " (no .git is found above the manifest, so its folder is all there is)"
             raise UnusablePathError(problem, "move or copy it into the repository")
         if ".git" in found.relative_to(self.root).parts:

@@ -3,25 +3,23 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from converter.errors import ManifestError
-from converter.manifest import checks, schema
+from converter.manifest import checks
 from converter.manifest.document import Complaint, Node, Place, read_document
 from converter.manifest.files import Repository
-from converter.manifest.schema import Key, Manifest, Model, PublishTarget
-from converter.manifest.words import in_words, kind, nearest
+from converter.manifest.partial import hides, is_tag, partial_model
+from converter.manifest.schema import Defaults, Fault, Key, Manifest, Model, PublishTarget
+from converter.manifest.words import in_words, keys_of, kind, nearest, records_in
 
 # Defaults are merged into every model: a long list in both grows by their product.
 MAX_MERGED_NODES = 1_000_000
 MAX_SHOWN = 200
 
 _Path = tuple[Key, ...]
-
-# What stands in for a required key that is wrong itself, so that the other keys can be looked at.
-_STAND_INS = {"name": "model", "source": {"onnx": {"path": "model.onnx"}}}
 
 
 def read_manifest(path: str | Path) -> Manifest:
@@ -91,7 +89,10 @@ def _with_defaults(root: Node) -> tuple[Node, list[Complaint]]:
         return root, [
             Complaint(defaults.place, "merged into every model, the defaults are too long", "put long lists into files")
         ]
-    shared = replace(defaults, value={key: node for key, node in defaults.value.items() if key not in _STAND_INS})
+    shared = replace(
+        defaults,
+        value={key: node for key, node in defaults.value.items() if key in keys_of(Defaults)},
+    )
     merged = tuple(_merged(shared, model) if isinstance(model.value, Mapping) else model for model in models.value)
     return replace(root, value={**root.value, "models": replace(models, value=merged)}), []
 
@@ -113,24 +114,31 @@ def _typed(root: Node, written: Node, repository: Repository) -> tuple[Manifest 
     try:
         manifest = Manifest.model_validate(plain)
         models = dict(enumerate(manifest.models))
-        targets = manifest.publish
+        targets = dict(enumerate(manifest.publish))
+        left_out: dict[int, set[_Path]] = {}
     except ValidationError as error:
         errors = [one for one in error.errors(include_url=False, include_input=False) if _matters(one, root)]
-        models = _models(plain.get("models"), errors)
-        targets = () if any(one["loc"][0] == "publish" for one in errors) else _targets(plain.get("publish", ()))
+        models, left_out = _partial_models(plain.get("models"), errors)
+        targets = _right_targets(plain.get("publish"), errors)
     found = [complaint for error in errors for complaint in _complaints(error, root)]
-    wrong = _wrong_keys(errors)
-    for index, model in models.items():
-        wrong_here = wrong.get(index, set())
-        for check in checks.CHECKS:
-            if not check.needs & wrong_here:
-                found += [_complaint(root, ("models", index), c) for c in check.run(model, repository)]
-        if not {"route", "source"} & wrong_here and _follow(written, ("models", index, "route"))[1]:
-            found += [_complaint(root, ("models", index), c) for c in checks.onnx_route(model)]
-    named = {index: model for index, model in models.items() if "name" not in wrong.get(index, set())}
-    found += [_complaint(root, ("models", index), c) for index, c in checks.together(named)]
+    found += [_complaint(root, ("models", index), c) for index, c in _checked(models, left_out, written, repository)]
     found += [_complaint(root, ("publish",), c) for c in checks.publish(targets, repository)]
     return manifest, found
+
+
+def _checked(
+    models: Mapping[int, Model], left_out: Mapping[int, set[_Path]], written: Node, repository: Repository
+) -> Iterator[tuple[int, Fault]]:
+    """Every complaint of the checks, with the index of its model."""
+    for index, model in models.items():
+        gone = left_out.get(index, set())
+        keys = {path[0] for path in gone if len(path) == 1}
+        found = [check.run(model, repository) for check in checks.CHECKS if not check.needs & keys]
+        if not {"route", "source"} & keys and _follow(written, ("models", index, "route"))[1]:
+            found.append(checks.onnx_route(model))
+        yield from ((index, one) for complaints in found for one in complaints if not hides(gone, one.path))
+    named = {index: model for index, model in models.items() if ("name",) not in left_out.get(index, ())}
+    yield from checks.together(named)
 
 
 def _matters(error: Any, root: Node) -> bool:
@@ -142,34 +150,23 @@ def _matters(error: Any, root: Node) -> bool:
     return error["loc"][:1] != ("defaults",) or error["type"] not in ("missing", "complaints")
 
 
-def _wrong_keys(errors: list[Any]) -> dict[Key, set[Key]]:
-    """By model the keys that have no record; of a model that is none at all, `*`."""
-    wrong: dict[Key, set[Key]] = {}
-    for error in errors:
-        match error["loc"]:
-            case ("models", index, key, *_):
-                wrong.setdefault(index, set()).add(key)
-            case ("models", index):
-                wrong.setdefault(index, set()).add("*")
-    return wrong
-
-
-def _models(entries: Any, errors: list[Any]) -> dict[int, Model]:
-    """What is right in each model, as a record; stand-ins take the place of required keys that are wrong."""
-    if not isinstance(entries, tuple):
-        return {}
-    wrong = _wrong_keys(errors)
+def _partial_models(entries: Any, errors: list[Any]) -> tuple[dict[int, Model], dict[int, set[_Path]]]:
+    """What can be kept of the models, and what was left out of each, by index."""
     models: dict[int, Model] = {}
-    for index, entry in enumerate(entries):
-        keys = wrong.get(index, set())
-        if "*" not in keys:
-            right = {key: value for key, value in entry.items() if key not in keys}
-            models[index] = Model.model_validate({**_STAND_INS, **right})
-    return models
+    left_out: dict[int, set[_Path]] = {}
+    for index, entry in enumerate(entries if isinstance(entries, tuple) else ()):
+        own = [{**error, "loc": error["loc"][2:]} for error in errors if error["loc"][:2] == ("models", index)]
+        if isinstance(entry, dict) and (kept := partial_model(entry, own)):
+            models[index], left_out[index] = kept
+    return models, left_out
 
 
-def _targets(entries: Any) -> tuple[PublishTarget, ...]:
-    return TypeAdapter(tuple[PublishTarget, ...]).validate_python(entries)
+def _right_targets(entries: Any, errors: list[Any]) -> dict[int, PublishTarget]:
+    """The publish targets that nothing is wrong with, by index."""
+    wrong = {error["loc"][1] for error in errors if error["loc"][0] == "publish" and len(error["loc"]) > 1}
+    adapter: TypeAdapter[PublishTarget] = TypeAdapter(PublishTarget)
+    right = ((index, entry) for index, entry in enumerate(entries if isinstance(entries, tuple) else ()))
+    return {index: adapter.validate_python(entry) for index, entry in right if index not in wrong}
 
 
 def _complaints(error: Any, root: Node) -> Iterator[Complaint]:
@@ -186,22 +183,17 @@ def _complaints(error: Any, root: Node) -> Iterator[Complaint]:
     yield Complaint(node.key if at_key and node.key else node.place, problem, fix, _subject(root, within))
 
 
-def _complaint(root: Node, base: _Path, complaint: schema.Complaint) -> Complaint:
+def _complaint(root: Node, base: _Path, complaint: Fault) -> Complaint:
     path = (*base, *complaint.path)
     node, _ = _follow(root, path)
     return Complaint(node.place, complaint.problem, complaint.fix, _subject(root, path))
-
-
-def _is_tag(key: Key) -> bool:
-    """True for the part of a path that names a member of a union, and stands nowhere in the YAML."""
-    return isinstance(key, str) and key.startswith("<") and key.endswith(">")
 
 
 def _follow(root: Node, path: _Path) -> tuple[Node, bool]:
     """The node at the end of a path, or the last one on the way that is there; and whether all of it is."""
     node = root
     for key in path:
-        if _is_tag(key):
+        if is_tag(key):
             continue
         if isinstance(node.value, Mapping) and key in node.value:
             node = node.value[str(key)]
@@ -214,7 +206,7 @@ def _follow(root: Node, path: _Path) -> tuple[Node, bool]:
 
 def _subject(root: Node, path: _Path) -> str:
     """`resnet50: inputs[0].image` for a path below a model."""
-    keys = [key for key in path if not _is_tag(key)]
+    keys = [key for key in path if not is_tag(key)]
     model = ""
     if keys[:1] == ["models"] and len(keys) > 1:
         name, is_there = _follow(root, ("models", keys[1], "name"))
@@ -230,18 +222,10 @@ def _record_at(path: _Path) -> type[BaseModel] | None:
     for key in path[:-1]:
         if isinstance(key, int) or not records:
             continue
-        if _is_tag(key):
+        if is_tag(key):
             named = [record for record in records if key[1:-1] in record.model_fields]
             records = named or records
             continue
         fields = {field.alias or name: field for name, field in records[0].model_fields.items()}
-        records = list(_records_in(fields[key].annotation)) if key in fields else []
+        records = list(records_in(fields[key].annotation)) if key in fields else []
     return records[0] if records else None
-
-
-def _records_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Every record that a type names, through unions, tuples and annotations."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _records_in(argument)

@@ -2,13 +2,13 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
 from converter.manifest.document import Node
-from converter.manifest.schema import FACTORY, FEATURE_NAME, MODEL_NAME, ONE_LINE, SHA256, Key
+from converter.manifest.record import FACTORY, FEATURE_NAME, MODEL_NAME, ONE_LINE, SHA256, Key
 
 _PATTERNS = {
     FEATURE_NAME: ("is no name that Core ML takes", "use letters, digits and _, and begin with a letter or _"),
@@ -94,9 +94,10 @@ def in_words(error: Mapping[str, Any], node: Node, record: type[BaseModel] | Non
             return _choice(node, re.findall(r"'([^']*)'", context["expected"]), found)
         case "greater_than_equal" | "less_than_equal":
             bound, words = (context["ge"], "at least") if "ge" in context else (context["le"], "at most")
-            upper = name == "upper" or (record is not None and record.__name__ == "Tensor")
-            unbounded = "; Core ML takes no unbounded dimension" if upper and "ge" in context else ""
-            return f"{node.text or node.plain} is out of bounds", f"{words} {bound:g}{unbounded}"
+            fix = f"write {words} {bound:g}"
+            if record is not None and record.__name__ in ("Tensor", "Dimension") and "ge" in context:
+                fix += "; a size that may vary is {lower, upper}, and Core ML takes none without bounds"
+            return f"{node.text or node.plain} is out of bounds", fix
         case "model_type" | "model_attributes_type" | "dict_type" | "mapping_type":
             expected = _RECORDS.get(context.get("class_name", ""), "a mapping of keys to values")
             return f"{found}, {expected} is expected", "write it so, or take the key out"
@@ -124,19 +125,36 @@ def keys_of(record: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in record.model_fields.items()]
 
 
+def records_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Every record that a type names, through unions, tuples and annotations."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from records_in(argument)
+
+
 def _unknown_key(name: str, record: type[BaseModel] | None) -> tuple[str, str]:
     problem = f"there is no key `{name}` here"
-    keys = keys_of(record) if record else []
-    if name == "<<" or (name == "compute_precision" and record and record.__name__ == "MlmodelOptions"):
+    if record is None:
+        return problem, "take it out"
+    if name == "<<" or (name == "compute_precision" and record.__name__ == "MlmodelOptions"):
         return problem, _SECOND_GUESSES[name]
-    if guess := nearest(name, keys):
+    below = [
+        f"`{field.alias or key}`"
+        for key, field in record.model_fields.items()
+        if any(name in keys_of(inner) for inner in records_in(field.annotation))
+    ]
+    if below:
+        return problem, f"it belongs below {one_of(below)}"
+    if guess := nearest(name, keys_of(record)):
         return problem, f"did you mean `{guess}`?"
-    return problem, f"the keys are {one_of(keys, 'and')}" if keys else "take it out"
+    keys = keys_of(record)
+    return problem, f"the keys are {one_of(keys, 'and')}" if len(keys) > 1 else f"the only key is `{keys[0]}`"
 
 
 def _missing(name: Key, record: type[BaseModel] | None) -> tuple[str, str]:
     if isinstance(name, int):
-        return f"value number {name + 1} is missing", "write all values of the list"
+        return f"number {name + 1} of the list is missing", "the list needs two numbers"
     field = record.model_fields.get(name) if record else None
     description = (field.description or "").split(".")[0].split(";")[0] if field else ""
     return f"the key `{name}` is missing", f"add `{name}:`{f' ({description})' if description else ''}"
@@ -146,8 +164,12 @@ def _choice(node: Node, choices: list[str], found: str) -> tuple[str, str]:
     expected = one_of(choices)
     if not isinstance(node.value, str):
         return f"{found}, {expected} is expected", "choose one of these"
-    guess = nearest(node.value, choices)
     problem = f"{quoted(node.text)} is not one of the choices"
+    if "iOS13" in choices:
+        return problem, f"a .mlmodel takes {expected}, a .mlpackage iOS15 and later"
+    if "iOS16" in choices:
+        return problem, f"a .mlpackage takes {expected}, a .mlmodel older ones"
+    guess = nearest(node.value, choices)
     return problem, f"did you mean {guess}? the choices are {expected}" if guess else f"choose {expected}"
 
 
@@ -162,7 +184,8 @@ def _one_key(node: Node, kinds: list[str], found: str) -> tuple[str, str]:
         )
     present = [name for name in kinds if name in node.value]
     if present:
-        return f"{one_of(present, 'and')} exclude each other", "keep one of them"
+        fix = "begin each with a dash of its own" if "mlmodel" in kinds else "keep one of them"
+        return f"{one_of(present, 'and')} are keys of one and the same mapping", fix
     for name in node.value:
         if guess := nearest(name, kinds):
             return f"there is no key `{name}` here", f"did you mean `{guess}`?"

@@ -1,0 +1,104 @@
+"""The files to build, and their options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag
+
+from converter.manifest.record import Record, kind_of
+from converter.model import ComputeUnits, Format, Precision, Target
+
+MlmodelTarget = Literal["iOS13", "iOS14"]
+MlpackageTarget = Literal["iOS15", "iOS16", "iOS17", "iOS18", "iOS26"]
+
+
+def _nothing_as_empty(value: Any) -> Any:
+    return {} if value is None else value
+
+
+class MlmodelOptions(Record):
+    """A NeuralNetwork in one .mlmodel file; it opens everywhere. It has no compute precision of its own."""
+
+    deployment_target: MlmodelTarget = Field("iOS13", description="Oldest system that the file must run on.")
+    compute_units: ComputeUnits = Field("ALL", description="What Core ML may run the model on.")
+
+
+class MlpackageOptions(Record):
+    """An ML Program in a .mlpackage folder, today's format."""
+
+    deployment_target: MlpackageTarget = Field("iOS16", description="Oldest system that the file must run on.")
+    compute_precision: Precision = Field("float16", description="Precision of the arithmetic inside the model.")
+    compute_units: ComputeUnits = Field("ALL", description="What Core ML may run the model on.")
+
+
+class MlmodelFormat(Record):
+    mlmodel: Annotated[
+        MlmodelOptions, BeforeValidator(_nothing_as_empty, json_schema_input_type=MlmodelOptions | None)
+    ] = Field(description="A .mlmodel file: NeuralNetwork, iOS13 or iOS14.")
+
+    @property
+    def format(self) -> Format:
+        return "mlmodel"
+
+    @property
+    def target(self) -> Target:
+        options = self.mlmodel
+        return Target(
+            format="mlmodel",
+            deployment_target=options.deployment_target,
+            compute_precision="float32",
+            compute_units=options.compute_units,
+        )
+
+
+class MlpackageFormat(Record):
+    mlpackage: Annotated[
+        MlpackageOptions, BeforeValidator(_nothing_as_empty, json_schema_input_type=MlpackageOptions | None)
+    ] = Field(description="A .mlpackage folder: ML Program, iOS15 or later.")
+
+    @property
+    def format(self) -> Format:
+        return "mlpackage"
+
+    @property
+    def target(self) -> Target:
+        options = self.mlpackage
+        return Target(
+            format="mlpackage",
+            deployment_target=options.deployment_target,
+            compute_precision=options.compute_precision,
+            compute_units=options.compute_units,
+        )
+
+
+FORMATS: dict[str, type[Record]] = {"mlmodel": MlmodelFormat, "mlpackage": MlpackageFormat}
+
+
+def _format_by_name(value: Any) -> Any:
+    return {value: None} if isinstance(value, str) else value
+
+
+def _format_kind(value: Any) -> str | None:
+    return kind_of(value, FORMATS)
+
+
+_Format = Annotated[
+    Annotated[MlmodelFormat, Tag("<mlmodel>")] | Annotated[MlpackageFormat, Tag("<mlpackage>")],
+    Discriminator(_format_kind, custom_error_type="one_key", custom_error_message=", ".join(FORMATS)),
+]
+FormatName = Literal["mlmodel", "mlpackage"]
+FormatMapping = MlmodelFormat | MlpackageFormat
+FormatEntry = Annotated[_Format, BeforeValidator(_format_by_name, json_schema_input_type=FormatName | FormatMapping)]
+
+
+def _one_as_list(value: Any) -> Any:
+    return (value,) if isinstance(value, str | Mapping) else value
+
+
+FormatsField = Annotated[
+    tuple[FormatEntry, ...],
+    Field(min_length=1),
+    BeforeValidator(_one_as_list, json_schema_input_type=FormatName | FormatMapping | list[FormatName | FormatMapping]),
+]
