@@ -1,29 +1,25 @@
 """ML Programs: the walker (program.py) and the ops, in chapters named as coremltools/converters/mil/mil/ops/defs."""
 
-from converter.evaluate.mil import (
+from converter.evaluate.mil import (  # noqa: F401  # each declares its ops
     activation,
     classify,
+    compression,
+    constexpr_ops,
+    control_flow,
     conv,
     elementwise_binary,
     elementwise_unary,
+    image_resizing,
     linear,
     normalization,
     pool,
+    quantization_ops,
+    random,
+    recurrent,
     reduction,
+    scatter_gather,
+    states,
     tensor_operation,
     tensor_transformation,
+    transformers,
 )
-
-__all__ = [
-    "activation",
-    "classify",
-    "conv",
-    "elementwise_binary",
-    "elementwise_unary",
-    "linear",
-    "normalization",
-    "pool",
-    "reduction",
-    "tensor_operation",
-    "tensor_transformation",
-]

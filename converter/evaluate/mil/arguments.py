@@ -13,7 +13,7 @@ _SCALARS = {int: int, float: float, bool: bool, str: str}
 
 def adapt(bound: Any, parameter: Parameter) -> Any:
     """What `parameter` asks for, from the list of values bound to it (or a block)."""
-    wanted = _without_none(parameter.annotation)
+    wanted = asked(parameter.annotation)
     if wanted == Block:
         return bound
     if wanted == Sequence[torch.Tensor]:
@@ -62,7 +62,8 @@ def _computable(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
-def _without_none(annotation: Any) -> Any:
+def asked(annotation: Any) -> Any:
+    """A parameter's type; of an optional one, the type that is not None."""
     arguments = [a for a in getattr(annotation, "__args__", ()) if a is not type(None)]
     is_optional = len(arguments) + 1 == len(getattr(annotation, "__args__", ())) and len(arguments) == 1
     return arguments[0] if is_optional else annotation

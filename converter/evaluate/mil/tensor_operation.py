@@ -64,6 +64,40 @@ def identity(x: Any) -> Any:
 
 
 @ops.op
+def non_maximum_suppression(
+    boxes: Tensor,
+    scores: Tensor,
+    iou_threshold: float,
+    score_threshold: float,
+    max_boxes: int,
+    per_class_suppression: bool = False,
+) -> tuple[Tensor, Tensor, Typed, Typed]:
+    """What is not filled is 0, of the indices -1."""
+    chosen_boxes = boxes.new_zeros(len(boxes), max_boxes, 4)
+    chosen_scores = scores.new_zeros(len(boxes), max_boxes, scores.shape[2])
+    indices = torch.full((len(boxes), max_boxes), -1, dtype=torch.int32)
+    counts = []
+    for i, (box, score) in enumerate(zip(boxes, scores, strict=True)):
+        kept = _suppressed(box, score, iou_threshold, score_threshold, per_class_suppression)[:max_boxes]
+        counts.append(len(kept))
+        chosen_boxes[i, : len(kept)] = box[kept]
+        chosen_scores[i, : len(kept)] = score[kept]
+        indices[i, : len(kept)] = kept.to(torch.int32)
+    return chosen_boxes, chosen_scores, Typed(indices), Typed(torch.tensor(counts, dtype=torch.int32))
+
+
+@ops.op
+def non_maximum_suppression_17(
+    boxes: Tensor, scores: Tensor, iou_threshold: float, max_boxes: int, per_class_suppression: bool = False
+) -> tuple[Tensor, Tensor, Typed]:
+    """The boxes stand in the last axis."""
+    chosen_boxes, chosen_scores, indices, _ = non_maximum_suppression(
+        boxes.mT, scores.mT, iou_threshold, -math.inf, max_boxes, per_class_suppression
+    )
+    return chosen_boxes.mT, chosen_scores.mT, indices
+
+
+@ops.op
 def non_zero(x: Tensor) -> Typed:
     return Typed(torch.nonzero(x))
 
@@ -168,3 +202,20 @@ def _filled(shape: Sequence[int], value: Any) -> Tensor:
 
 def _number(value: Any) -> Any:
     return value.item() if isinstance(value, Tensor) else value
+
+
+def _suppressed(boxes: Tensor, scores: Tensor, iou_threshold: float, score_threshold: float, per_class: bool) -> Tensor:
+    """The boxes of one picture that stay, best first; the best one always does."""
+    best, label = scores.max(1)
+    order = torch.sort(best, descending=True, stable=True).indices
+    order = order[best[order] > score_threshold]
+    low, high = boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2
+    area = boxes[:, 2] * boxes[:, 3]
+    kept: list[int] = []
+    for candidate in order.tolist():
+        rivals = [i for i in kept if not per_class or label[i] == label[candidate]]
+        sides = torch.minimum(high[rivals], high[candidate]) - torch.maximum(low[rivals], low[candidate])
+        shared = sides.clamp(min=0).prod(1)
+        if not bool((shared > iou_threshold * (area[rivals] + area[candidate] - shared)).any()):
+            kept.append(candidate)
+    return torch.tensor(kept or [int(best.argmax())])
