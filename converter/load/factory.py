@@ -146,9 +146,8 @@ def _check_arguments(function: Callable[..., Any], arguments: Mapping[str, Any],
     try:
         signature.bind(**arguments)
     except TypeError as error:
-        takes = ", ".join(str(p) for p in signature.parameters.values()) or "no arguments"
         raise SourceError(
-            f"{shown} does not take these arguments: {error}", fix=f"under `arguments`; the function takes {takes}"
+            f"{shown} does not take these arguments: {error}", fix=f"under `arguments`; its signature is {signature}"
         ) from error
 
 

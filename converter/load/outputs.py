@@ -59,7 +59,7 @@ def run(module: Any, inputs: Sequence[torch.Tensor], names: Sequence[str], root:
     leaves = named(answer)
     wrong = next((value for _, value in leaves if not isinstance(value, torch.Tensor)), None)
     if wrong is not None or not leaves:
-        what = f"a {type(wrong).__name__} among its outputs" if leaves else "nothing"
+        what = f"{type(wrong).__name__} among its outputs" if leaves else "nothing"
         raise SourceError(f"the model returns {what}", fix="return a tensor, or a tuple of tensors")
     return answer
 

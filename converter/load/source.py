@@ -126,12 +126,15 @@ def _with_checkpoint(source: schema.TorchvisionSource | schema.FactorySource, ro
 def _settled(module: torch.nn.Module) -> torch.nn.Module:
     """Eval mode, float32, on the CPU, without gradients."""
     try:
-        return module.eval().float().cpu().requires_grad_(False)
+        settled = module.eval().float().cpu()
+        for parameter in settled.parameters():  # a ScriptModule has no requires_grad_ of its own
+            parameter.requires_grad_(False)
     except (NotImplementedError, RuntimeError) as error:
         raise SourceError(
             f"the module cannot be moved to the CPU as float32: {str(error).strip()[:200]}",
             fix="return a module whose parameters hold data (not on the meta device) and are not quantised",
         ) from error
+    return settled
 
 
 def _example(parts: _Parts, interface: Interface, sizes: tuple[Any, ...] = ()) -> tuple[torch.Tensor, ...]:
