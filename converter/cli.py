@@ -178,7 +178,7 @@ def validate(dist: Path, engine: str) -> int:
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes to print.")
 def predict(model: Path, inputs: tuple[str, ...], top: int) -> int:
     """Run a saved Core ML file on this machine and print its answer."""
-    from converter.evaluate.command import predict as answer
+    from converter.predict import answer
 
     for line in answer(model, _named(inputs), top):
         click.echo(line)
@@ -217,17 +217,12 @@ def inspect(model: Path, as_json: bool) -> int:
 @click.argument("model", type=click.Path(path_type=Path), required=False)
 def ops(model: Path | None) -> int:
     """List the ONNX ops that convert; of a MODEL.onnx, say op by op what does and what does not."""
-    if model is None:
-        from converter.convert.onnx.ops import lowered
+    from converter.ops import listed, of_model
 
-        for line in lowered():
-            click.echo(line)
-        return 0
-    from converter.convert.onnx.report import report
-
-    found = report(model)
-    click.echo(str(found))
-    return 0 if found.supported else 4
+    lines, supported = (listed(), True) if model is None else of_model(model)
+    for line in lines:
+        click.echo(line)
+    return 0 if supported else 4
 
 
 @commands.command(epilog=_examples("schema > schema.json"))

@@ -9,6 +9,8 @@ from converter.errors import ConverterError
 from converter.model import ModelRecord
 from converter.report.figures import Row, rows
 
+_WIDE = 200  # where no terminal says how wide it is
+
 
 class Console:
     """Progress and results; a context manager, so that the live lines end cleanly."""
@@ -18,7 +20,7 @@ class Console:
 
         # elsewhere than on a terminal a line must not be broken: logs are searched
         stream = stream or sys.stdout
-        self._rich = Rich(file=stream, highlight=False, soft_wrap=not stream.isatty())
+        self._rich = Rich(file=stream, highlight=False, width=None if stream.isatty() else _WIDE)
         self._live: Any = None
         self._tasks: dict[str, Any] = {}
         self._started = time.perf_counter()
@@ -39,7 +41,7 @@ class Console:
 
     def say(self, words: str, style: str = "") -> None:
         """A line for the log, as it is: nothing in it is markup."""
-        self._rich.print(words, markup=False, style=style or None)
+        self._rich.print(words, markup=False, style=style or None, soft_wrap=True)
 
     def stage(self, model: str, stage: str) -> None:
         """A model enters a stage."""
@@ -70,7 +72,7 @@ class Console:
             table.add_column(title.replace("_", " "), justify=justify, no_wrap=True)
         for row in rows(records):
             table.add_row(*row, style=None if row.passed else "red")
-        self._rich.print(table, crop=False)
+        self._rich.print(table)
 
     def _clock(self) -> str:
         return f"{time.perf_counter() - self._started:6.1f} s"

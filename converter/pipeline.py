@@ -85,7 +85,7 @@ def build(model: "Model", folder: Path, cache: Path, tell: Tell) -> ModelRecord:
             artifacts += store(reference, source, trip.attempts, folder)
             record = replace(record, artifacts=tuple(artifacts))
             card = folder / f"{model.name}.md"
-            card.write_text(render_card(record, source), encoding="utf-8")
+            card.write_text(render_card(record), encoding="utf-8")
             record = replace(record, artifacts=(*artifacts, artifact(card, folder.parent)))
     except ConverterError as error:
         return _record(model, source, trip, error)

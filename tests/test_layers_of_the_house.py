@@ -27,7 +27,9 @@ ALLOWED = {
     "workers": set(),
     "commit": set(),
     "pipeline": {*STAGES, "workers", "console", "commit"},
-    "cli": {*STAGES, "evaluate", "pipeline", "console"},
+    "predict": {"evaluate", "validate", "report"},
+    "ops": {"convert"},
+    "cli": {*STAGES, "evaluate", "pipeline", "console", "predict", "ops"},
     "": {"convert", "evaluate"},  # the package itself: its public names
 }
 

@@ -5,6 +5,7 @@ from onnx import TensorProto, helper
 
 import converter
 from converter.errors import ConversionError, UnsupportedOpsError
+from converter.evaluate import describe
 
 
 def model(op="Relu", name="1:x/y", out="out put", opset=17):
@@ -36,13 +37,12 @@ def test_names_are_made_valid_and_their_originals_kept(file, options, from_file,
     for _ in range(2):  # the second replaces the first
         path = converter.convert_onnx(source, tmp_path / file, **options)
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([file, *(["net.onnx"] if from_file else [])])
-    loaded = converter.load_model(path)
+    described = describe(path)
+    (given,) = [feature.name for feature in described.inputs]
     x = np.array([[-1, 2, -3], [4, -5, 6]], np.float32)
-    (given,) = [i.name for i in loaded.interface.inputs]
-    (answer,) = loaded.predict({given: x}).values()
+    (answer,) = converter.load_model(path).predict({given: x}).values()
     np.testing.assert_array_equal(answer, np.maximum(x, 0))
-    said = dict(loaded.metadata)
-    assert said[f"onnx.name.{given}"] == "1:x/y"
+    assert described.metadata[f"onnx.name.{given}"] == "1:x/y"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,85 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from converter.cli import commands, main
+from converter.errors import ConverterError
+
+ROOT = Path(__file__).parent.parent
+
+QUICK = [
+    ["--help"],
+    ["run", "--help"],
+    ["check", "examples/models.yml"],
+    ["ops"],
+    ["schema"],
+]
+
+
+@pytest.mark.parametrize("arguments", QUICK, ids=" ".join)
+def test_commands_that_only_read_import_neither_torch_nor_coremltools(arguments):
+    code = f"""
+import sys
+sys.argv = ["entrypoint.py"]
+from converter.cli import main
+code = main({arguments!r})
+heavy = {{"torch", "torchvision", "coremltools", "onnxruntime"}} & set(sys.modules)
+sys.exit(f"imported {{heavy}}" if heavy else code)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_every_command_has_help_with_an_example(capsys):
+    for name, command in commands.commands.items():
+        assert main([name, "--help"]) == 0
+        said = capsys.readouterr().out
+        assert f"entrypoint.py {name}" in said.split("Examples:")[1]
+        assert command.help
+
+
+def test_every_option_says_what_it_does():
+    for name, command in commands.commands.items():
+        for parameter in command.params:
+            if parameter.param_type_name == "option":
+                assert parameter.help, f"{name} {parameter.name}"
+
+
+def test_every_kind_of_error_has_an_exit_code_that_help_names(capsys):
+    main(["--help"])
+    said = " ".join(capsys.readouterr().out.split())
+
+    def kinds(kind):
+        yield kind
+        for sub in kind.__subclasses__():
+            yield from kinds(sub)
+
+    for kind in kinds(ConverterError):
+        assert f" {kind.exit_code} " in said, kind
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["check", "no.yml"], 2, "no.yml"),
+        (["chekc"], 2, "No such command"),
+        (["run", "examples/models.yml", "--jobs", "0"], 2, "--jobs"),
+        (["run", "examples/models.yml", "--only", "digit", "--output", "{tmp}"], 2, "digits"),
+        (["predict", "no.mlmodel", "--input", "image=no.jpg"], 7, "no.jpg"),
+        (["predict", "no.mlmodel"], 7, "no.mlmodel"),
+        (["inspect", "README.md"], 7, "README.md"),
+        (["ops", "no.onnx"], 3, "no.onnx"),
+        (["validate", "{tmp}"], 6, "build.json"),
+        (["run", "examples/models.yml", "--output", "README.md/dist"], 6, "README.md"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_wrong_command_is_one_clear_error(arguments, code, words, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert main([a.replace("{tmp}", str(tmp_path)) for a in arguments]) == code
+    said = capsys.readouterr().err
+    assert words in said
+    assert "Traceback" not in said
