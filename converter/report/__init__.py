@@ -18,7 +18,7 @@ __all__ = ["render_card", "render_report"]
 
 def render_report(record: BuildRecord) -> str:
     """report.md: a table of all files, then each model with what was tried, its gates, interface and sources."""
-    return _environment().get_template("report.md.j2").render(record=record, rows=figures.rows(record.models))
+    return _environment().get_template("report.md.j2").render(record=record, lines=figures.lines(record.models))
 
 
 def render_card(record: ModelRecord) -> str:
@@ -116,7 +116,7 @@ def _features(interface: Interface) -> list[tuple[str, str, str, str]]:
                 "output",
                 classifier.probabilities_name,
                 f"dictionary of {len(classifier.labels)} labels and numbers",
-                scores.description,
+                scores.description or "Each label's probability",
             ),
         ]
     return found + outputs

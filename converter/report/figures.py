@@ -21,70 +21,76 @@ _NOTHING = "–"
 Justify = Literal["left", "right"]
 
 
-class _Columns(NamedTuple):
+class Line(NamedTuple):
+    """One attempt in the report's table, or a model that came to none."""
+
     model: str
     route: str
     format: str
     size: str
     precision: str
-    PSNR: str
-    top_1: str
+    psnr: str
+    top1: str
     accuracy: str
     runs_on: str
     time: str
     result: str
 
 
+class _Columns(NamedTuple):
+    model: str
+    route: str
+    format: str
+    size: str
+    PSNR: str
+    top_1: str
+    time: str
+    result: str
+
+
 class Row(_Columns):
-    """One file of the closing table, or one attempt that made none."""
+    """A line of the closing table, which has to fit a terminal."""
 
     __slots__ = ()
 
-    JUSTIFY: ClassVar[tuple[Justify, ...]] = (
-        "left",
-        "left",
-        "left",
-        "right",
-        "left",
-        "right",
-        "right",
-        "right",
-        "left",
-        "right",
-        "left",
-    )
+    JUSTIFY: ClassVar[tuple[Justify, ...]] = ("left", "left", "left", "right", "right", "right", "right", "left")
 
     @property
     def passed(self) -> bool:
-        return self.result == "passed"
+        return self.result != "FAILED"
 
 
 def rows(records: Sequence[ModelRecord]) -> list[Row]:
-    """A row for each attempt, in order; a model that came to none has one row of its own."""
-    return [row for record in records for row in _rows(record)]
+    """The closing table: a row for each attempt, in order; a model that came to none has one of its own."""
+    return [Row(x.model, x.route, x.format, x.size, x.psnr, x.top1, x.time, x.result) for x in lines(records)]
 
 
-def _rows(record: ModelRecord) -> list[Row]:
+def lines(records: Sequence[ModelRecord]) -> list[Line]:
+    """The report's table, a line for each row of the closing one."""
+    return [line for record in records for line in _lines(record)]
+
+
+def _lines(record: ModelRecord) -> list[Line]:
     if not record.attempts:
-        return [Row._make([record.name, *[_NOTHING] * 8, seconds(sum(record.seconds.values())), "FAILED"])]
-    return [_row(record, attempt) for attempt in record.attempts]
+        return [Line._make([record.name, *[_NOTHING] * 8, seconds(sum(record.seconds.values())), "FAILED"])]
+    return [_line(record, attempt) for attempt in record.attempts]
 
 
-def _row(record: ModelRecord, attempt: Attempt) -> Row:
+def _line(record: ModelRecord, attempt: Attempt) -> Line:
     target = attempt.conversion.target if attempt.conversion else None
     validation = attempt.validation
     first = validation.metrics[0] if validation and validation.metrics else None
     file = artifact_of(record, attempt)
     took = (attempt.conversion.seconds if attempt.conversion else 0.0) + (validation.seconds if validation else 0.0)
-    return Row(
+    return Line(
         model=record.name,
         route=attempt.route,
         format=attempt.format,
         size=size(file.size_bytes) if file else _NOTHING,
         precision=target.compute_precision if target else _NOTHING,
         # The worst of the outputs: it is what the gate holds.
-        PSNR=psnr(min(m.psnr_db for m in validation.metrics)) if validation and validation.metrics else _NOTHING,
-        top_1=share(first.top1_agreement) if first else _NOTHING,
+        psnr=psnr(min(m.psnr_db for m in validation.metrics)) if validation and validation.metrics else _NOTHING,
+        top1=share(first.top1_agreement) if first else _NOTHING,
         accuracy=share(validation.accuracy) if validation else _NOTHING,
         runs_on=runs_on(target).partition(",")[0] if target else _NOTHING,
         time=seconds(took),

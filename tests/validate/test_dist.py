@@ -62,12 +62,18 @@ def test_every_attempts_answers_are_stored_and_nothing_else_is_left(finished):
     assert (artifact.path, artifact.published) == ("small/small.references.npz", False)
     stored = read_references(finished.folder / "small.references.npz")
     assert [candidate.file for candidate in stored.candidates] == ["small.mlmodel", "small.mlpackage"]
-    assert all(len(candidate.answers.samples) == 6 for candidate in stored.candidates)
+    assert all(len(candidate.answers.samples) == 9 for candidate in stored.candidates)
     assert sorted(path.name for path in finished.folder.iterdir()) == [
         "small.mlmodel",
         "small.mlpackage.zip",
         "small.references.npz",
     ]
+
+
+def test_some_of_the_labelled_set_are_compared_value_by_value(finished):
+    stored = read_references(finished.folder / "small.references.npz").reference
+    assert [s.name for s in stored.samples] == [f"seed {i}" for i in range(6)] + [f"held.npz[{i}]" for i in range(3)]
+    assert len(stored.labelled) == 3
 
 
 def test_validations_hold_the_manifests_gates(finished):
