@@ -1,7 +1,7 @@
 """Hold a saved model against its reference: ask an engine, compare, apply the gates."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,6 +20,7 @@ from converter.model import (
     Validation,
 )
 from converter.validate import metrics
+from converter.validate.doubts import doubts, shown_name
 from converter.validate.engines import Answer, Engine, ask
 from converter.validate.gates import Gates, accuracy_gates, at_most, output_gates
 
@@ -80,14 +81,14 @@ def judge(
     started = time.monotonic()
     found: list[OutputMetrics] = []
     verdicts: list[Gate] = []
-    notes = list(_vacuous(reference, interface, precision, gates))
+    notes = list(doubts(reference, interface, gates.psnr_limit_db(precision, interface.outputs[0])))
     for index, output in enumerate(interface.outputs):
         limit_db = gates.psnr_limit_db(precision, output)
         try:
-            compared = _compared(index, reference, answers, interface)
+            compared = _compared(index, reference, answers, interface, gates)
             measured = _measure(compared, limit_db, gates)
         except ConverterError as error:
-            raise error.within("validate", answers.engine, f"output {_name(interface, index)}") from None
+            raise error.within("validate", answers.engine, f"output {shown_name(interface, index)}") from None
         found.append(measured)
         notes += [compared.note] if compared.note else []
         problem = _non_finite(compared, reference)
@@ -123,9 +124,9 @@ class _Compared:
     note: str = ""
 
 
-def _compared(index: int, reference: Reference, answers: Answers, interface: Interface) -> _Compared:
+def _compared(index: int, reference: Reference, answers: Answers, interface: Interface, gates: Gates) -> _Compared:
     output = interface.outputs[index]
-    name = _name(interface, index)
+    name = shown_name(interface, index)
     expected = [outputs[output.name] for outputs in reference.outputs]
     given = [answer.values[output.name] for answer in answers.samples]
     if output.color is not None:
@@ -140,7 +141,9 @@ def _compared(index: int, reference: Reference, answers: Answers, interface: Int
     if activation is None:
         on: On = "probabilities" if classifier else "values"
         note = f"{name} is compared as it is: the source's scores before an activation cannot be reached"
-        classes = _classes(answers, interface, given) if classifier or reference.labelled else None
+        # Without labels only the manifest can say that the values are scores of classes.
+        scored = classifier or reference.labelled or gates.top1 is not None
+        classes = _classes(answers, interface, given) if scored else None
         return _Compared(
             name=name, on=on, expected=expected, given=given, classes=classes, note=note if classifier else ""
         )
@@ -248,31 +251,3 @@ def _label(answer: Answer, interface: Interface) -> str:
     if answer.label is not None:
         return answer.label
     return _class_name(metrics.top(answer.values[interface.outputs[0].name], 1)[0], interface)
-
-
-def _name(interface: Interface, index: int) -> str:
-    """The output's name as the app sees it."""
-    if interface.classifier and index == 0:
-        return interface.classifier.probabilities_name
-    return interface.outputs[index].name
-
-
-def _vacuous(reference: Reference, interface: Interface, precision: Precision, gates: Gates) -> Iterator[str]:
-    """A check that any model passes proves nothing, and the report has to say so: an untrained network answers the
-    same to every picture, and then BGR or another photo pass as well.
-    """
-    first, name = interface.outputs[0].name, _name(interface, 0)
-    outputs = [outputs[first] for outputs in reference.outputs]
-    alike = [values for values in outputs if values.shape == outputs[0].shape]
-    if len(alike) < 2:
-        yield f"{name}: one sample alone cannot show that the model tells its inputs apart"
-        return
-    limit_db = gates.psnr_limit_db(precision, interface.outputs[0])
-    between = min(metrics.psnr_db(alike[0], values) for values in alike[1:])
-    if between >= limit_db:
-        yield (
-            f"{name}: the source itself gives nearly the same answer to all {len(alike)} samples ({between:.4g} dB "
-            f"between them, the gate is {limit_db:.4g} dB), so this check proves nothing; is the network trained?"
-        )
-    elif interface.classifier and len(alike) > 2 and len({metrics.top(values, 1)[0] for values in alike}) == 1:
-        yield f"{name}: all {len(alike)} samples belong to one class, so top-1 agreement proves little"

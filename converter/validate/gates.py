@@ -9,16 +9,18 @@ from converter.model import Gate, Output, OutputMetrics, Precision
 # GELU's erf for tanh 87 dB.
 PSNR_DB: dict[Precision, float] = {"float32": 90.0, "float16": 35.0}
 
+TOP1 = 1.0
+
 # An image output holds whole numbers: off by one everywhere is 20 log10(255 / 1) = 48.1 dB.
 IMAGE_PSNR_DB = 48.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gates:
-    """What is asked for; None is the default of the precision (psnr_db), or not asked for."""
+    """What is asked for; None is the default (psnr_db by precision, top1 where there are classes), or no limit."""
 
     psnr_db: float | None = None
-    top1: float = 1.0
+    top1: float | None = None
     max_abs_error: float | None = None
     min_accuracy: float | None = None
     max_accuracy_drop: float | None = None
@@ -28,6 +30,10 @@ class Gates:
         narrow = output.dtype == "float16"
         limit = PSNR_DB["float16" if narrow else precision] if self.psnr_db is None else self.psnr_db
         return min(limit, IMAGE_PSNR_DB) if output.color else limit
+
+    @property
+    def top1_limit(self) -> float:
+        return TOP1 if self.top1 is None else self.top1
 
 
 def at_least(name: str, subject: str, measured: float, limit: float, *, unit: str = "", detail: str = "") -> Gate:
@@ -72,7 +78,7 @@ def output_gates(metrics: OutputMetrics, gates: Gates, psnr_limit_db: float, *, 
     if gates.max_abs_error is not None:
         yield at_most("max_abs_error", subject, metrics.max_abs_error, gates.max_abs_error, detail=problem)
     if metrics.top1_agreement is not None:
-        yield at_least("top1", metrics.output, metrics.top1_agreement, gates.top1, detail=problem)
+        yield at_least("top1", metrics.output, metrics.top1_agreement, gates.top1_limit, detail=problem)
 
 
 def accuracy_gates(correct: int, reference_correct: int, count: int, gates: Gates) -> Iterator[Gate]:

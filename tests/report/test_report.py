@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from converter.model import BuildRecord
+from converter.package.record import read_record, to_json
 from converter.report import render_card, render_report
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -50,6 +51,11 @@ def test_a_failing_gate_says_by_how_much(run):
         "FAILED: psnr\\_db of classLabelProbs is 62.5 dB, at least 90 dB is asked for: 27.5 dB too low"
         in render_report(run)
     )
+
+
+def test_a_record_read_back_from_the_folder_gives_the_same_report(run, tmp_path):
+    (tmp_path / "build.json").write_text(to_json(run), encoding="utf-8")
+    assert render_report(read_record(tmp_path)) == render_report(run)
 
 
 def test_an_empty_run_has_a_report():

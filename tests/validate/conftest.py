@@ -7,12 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from torch import nn
 
 from converter.model import Classifier, ImageInput, Interface, Metadata, Normalization, Output, Resize, Source
 from converter.validate.engines import Engine
 from converter.validate.reference import normalized
 from converter.validate.samples import samples
+
+# Time is no property of what is tested here, and the machine may be busy.
+settings.register_profile("validate", deadline=None)
+settings.load_profile("validate")
 
 LABELS = tuple(f"class {index}" for index in range(10))
 IMAGENET = Normalization(scale=1 / 255, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))

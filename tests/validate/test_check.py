@@ -249,3 +249,20 @@ def test_activations_are_torchs(scores):
     tensor = torch.from_numpy(scores)
     np.testing.assert_allclose(activated(scores, "softmax"), torch.softmax(tensor, -1).numpy(), atol=1e-12)
     np.testing.assert_allclose(activated(scores, "sigmoid"), torch.sigmoid(tensor).numpy(), atol=1e-12)
+
+
+def test_a_top1_gate_makes_classes_of_a_models_values():
+    near, far = [np.array([[3.0, 1.0]])], [np.array([[1.0, 3.0]])]
+    assert plain(near, near).metrics[0].top1_agreement is None
+    assert "top1" in failed(plain(near, far, gates=Gates(top1=1.0)))
+    assert "top1" not in failed(plain(near, far))
+
+
+def test_a_softmax_too_many_is_named_in_a_note(source, stand_in):
+    twice = replace(source, module=torch.nn.Sequential(source.module, torch.nn.Softmax(-1)))
+    asked = reference(twice, samples(source.interface, seeds=6))
+    given = Answers(
+        engine="stand-in", samples=tuple(Answer(values={"scores": o["scores"]}, label="class 0") for o in asked.outputs)
+    )
+    found = judge(given, asked, interface=source.interface, precision="float32", gates=Gates())
+    assert any("one softmax too many" in note for note in found.notes)
