@@ -171,10 +171,8 @@ def names(model: Model, _: Repository) -> Iterator[Fault]:
     ]
     for path, feature, kind in features:
         if feature in taken:
-            problem = (
-                f"{'two inputs are' if taken[feature] == kind == 'input' else 'two features are'} called {feature}"
-            )
-            yield Fault(path, problem, "Core ML needs a name for each input and output; rename one")
+            fix = "give each input and output a name of its own"
+            yield Fault(path, f"an {taken[feature]} is called {feature} already", fix)
         taken.setdefault(feature, kind)
 
 
@@ -277,9 +275,7 @@ def publish(targets: Mapping[int, PublishTarget], repository: Repository) -> Ite
         if is_file:
             yield Fault(path, f"{target.directory} is a file", "name a folder")
         elif found in (repository.root, repository.folder):
-            problem = (
-                f"{target.directory} is the {'repository' if found == repository.root else 'manifest'}'s own folder"
-            )
+            problem = f"{target.directory} holds the sources"
             yield Fault(path, problem, "name a folder for the published files alone, public for example")
         elif found in taken:
             yield Fault(path, f"{target.directory} is published to twice", "keep one of the two")

@@ -18,6 +18,7 @@ from converter.manifest.words import in_words, keys_of, kind, nearest, records_i
 # Defaults are merged into every model: a long list in both grows by their product.
 MAX_MERGED_NODES = 1_000_000
 MAX_SHOWN = 200
+MAX_LENGTH = 500
 
 _Path = tuple[Key, ...]
 
@@ -59,12 +60,16 @@ def _listed(shown: str, complaints: Iterable[Complaint]) -> str:
     first: dict[tuple[Place, str], Complaint] = {}
     for complaint in complaints:
         first.setdefault((complaint.place, complaint.problem), complaint)
-    lines = [
-        f"{shown}:{c.place.line}:{c.place.column}: {f'{c.subject}: ' if c.subject else ''}{c.problem}; {c.fix}"
-        for c in sorted(first.values(), key=lambda complaint: complaint.place)
-    ]
+    lines = [_line(shown, complaint) for complaint in sorted(first.values(), key=lambda complaint: complaint.place)]
     more = [f"{shown}: and {len(lines) - MAX_SHOWN} more"] if len(lines) > MAX_SHOWN else []
     return "\n".join(lines[:MAX_SHOWN] + more)
+
+
+def _line(shown: str, complaint: Complaint) -> str:
+    (line, column), problem, fix, subject = complaint
+    problem = problem if len(problem) <= MAX_LENGTH else f"{problem[: MAX_LENGTH - 3]}..."
+    text = f"{shown}:{line}:{column}: {f'{subject}: ' if subject else ''}{problem}; {fix}"
+    return text.replace("\n", "\\n")
 
 
 def _placed(manifest: Manifest, root: Node, path: Path, repository: Repository) -> Manifest:

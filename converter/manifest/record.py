@@ -12,7 +12,7 @@ SHA256 = r"^[0-9a-fA-F]{64}$"
 FEATURE_NAME = r"^[a-zA-Z_][a-zA-Z0-9_]*$"  # what an ML Program takes, and Swift
 MODEL_NAME = r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$"  # what a release page keeps as it is, and every file system
 ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
-FACTORY = r"^[^:]+:[a-zA-Z_][a-zA-Z0-9_]*$"
+FACTORY = r"^[^:\x00-\x1f]+:[a-zA-Z_][a-zA-Z0-9_]*$"
 
 # YAML already says what is text and what is a number: a quoted "3" is no number and `true` is not 1.
 Int = Annotated[int, Strict()]

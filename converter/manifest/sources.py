@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from converter.manifest.record import FACTORY, SHA256, Fault, Line, Record, kind_of
+from converter.manifest.record import FACTORY, SHA256, Fault, Line, Record, Text, kind_of
 
-Sha256 = Annotated[Line, Field(pattern=SHA256, description="SHA-256 of the file, 64 hex digits.")]
+Sha256 = Annotated[Text, Field(pattern=SHA256, description="SHA-256 of the file, 64 hex digits.")]
 
 
 def path_as_file(value: Any) -> Any:
@@ -85,7 +85,7 @@ class TorchvisionSource(Record):
 class FactorySource(Record):
     """A function of the user's repository that returns a torch module."""
 
-    factory: Line = Field(
+    factory: Text = Field(
         description="`path/to/file.py:function`, relative to the manifest, or `package.module:function`.",
         pattern=FACTORY,
     )
