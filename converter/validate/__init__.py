@@ -30,8 +30,9 @@ def reference_of(source: Source, model: "Model", *, cache: Path) -> Reference:
     Raises SourceError for a sample that does not fit and ValidationError for NaN or infinity in the source's answers.
     """
     from converter.load.files import locate
+    from converter.validate.labelled import labelled
     from converter.validate.reference import reference
-    from converter.validate.samples import labelled, samples
+    from converter.validate.samples import samples
 
     options, interface = model.validation, source.interface
     try:

@@ -35,6 +35,10 @@ class Gates:
     def top1_limit(self) -> float:
         return TOP1 if self.top1 is None else self.top1
 
+    @property
+    def asks_accuracy(self) -> bool:
+        return self.min_accuracy is not None or self.max_accuracy_drop is not None
+
 
 def at_least(name: str, subject: str, measured: float, limit: float, *, unit: str = "", detail: str = "") -> Gate:
     """A gate that holds when `measured` is `limit` or more; NaN never holds."""

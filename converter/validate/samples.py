@@ -1,4 +1,4 @@
-"""What the model is asked: the manifest's sample files or seeded inputs, and a labelled set."""
+"""What the model is asked: the manifest's sample files or seeded inputs."""
 
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,26 +31,9 @@ def samples(interface: Interface, files: Sequence[Path] = (), *, seeds: int) -> 
     if len(interface.inputs) == 1 and isinstance(only, ImageInput):
         pictures = [file for file in files if file.suffix.lower() in PICTURES]
         for shape in others if pictures else ():
-            found.append(_picture_sample(only, pictures[0], shape[only.name]))
+            found.append(picture_sample(only, pictures[0], shape[only.name]))
         others = [] if pictures else others
     return (*found, *(_seeded(interface, seed, shape) for seed, shape in enumerate(others)))
-
-
-def labelled(interface: Interface, path: Path) -> tuple[Sample, ...]:
-    """The labelled set: an .npz (arrays by input name, and `labels`) or a folder of pictures per class.
-
-    Labels are indices or names; a folder has its class's name.
-
-    Raises SourceError where it does not fit the model's inputs or labels.
-    """
-    found = tuple(_labelled_folder(interface, path) if path.is_dir() else _labelled_arrays(interface, path))
-    if not found:
-        raise SourceError(
-            "the labelled set is empty",
-            where=(str(path),),
-            fix="put pictures into one folder per class, or arrays and `labels` into an .npz",
-        )
-    return found
 
 
 def _default(spec: ImageInput | TensorInput) -> tuple[int, ...]:
@@ -103,10 +86,10 @@ def _seeded_tensor(random: np.random.Generator, spec: TensorInput, shape: tuple[
 def _from_file(interface: Interface, file: Path) -> Iterator[Sample]:
     only = interface.inputs[0]
     if file.suffix.lower() in ARRAYS:
-        arrays = _read_arrays(file, [spec.name for spec in interface.inputs])
-        yield from _array_samples(interface, arrays, file, batched=None)
+        arrays = read_arrays(file, [spec.name for spec in interface.inputs])
+        yield from array_samples(interface, arrays, file, batched=None)
     elif len(interface.inputs) == 1 and isinstance(only, ImageInput):
-        yield _picture_sample(only, file, only.size)
+        yield picture_sample(only, file, only.size)
     else:
         names = ", ".join(spec.name for spec in interface.inputs)
         raise SourceError(
@@ -116,13 +99,15 @@ def _from_file(interface: Interface, file: Path) -> Iterator[Sample]:
         )
 
 
-def _picture_sample(spec: ImageInput, file: Path, size: tuple[int, ...], label: str | None = None) -> Sample:
+def picture_sample(spec: ImageInput, file: Path, size: tuple[int, ...], label: str | None = None) -> Sample:
+    """A picture file as the sample of a model whose only input is an image, at `size` (height, width)."""
     name = file.name if size == spec.size else f"{file.name} {'×'.join(map(str, size))}"
     pixels = fit_picture(read_picture(file), spec, (size[0], size[1]))
     return Sample(name=name, inputs={spec.name: pixels}, label=label)
 
 
-def _read_arrays(file: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+def read_arrays(file: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """The arrays of an .npz, which must be `names` exactly, or of an .npy for one name. Raises SourceError."""
     try:
         loaded = np.load(file, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
@@ -151,7 +136,7 @@ def _read_arrays(file: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _array_samples(
+def array_samples(
     interface: Interface, arrays: Mapping[str, np.ndarray], file: Path, *, batched: bool | None
 ) -> Iterator[Sample]:
     """Samples from whole arrays; several, or (`batched` None) several where the rank is one more than the input's."""
@@ -223,52 +208,4 @@ def _permits_shape(spec: TensorInput, shape: tuple[int, ...]) -> bool:
     return len(shape) == len(spec.shape) and all(
         d.lower <= side <= d.upper if isinstance(d, Range) else d == side
         for d, side in zip(spec.shape, shape, strict=True)
-    )
-
-
-def _labelled_arrays(interface: Interface, path: Path) -> Iterator[Sample]:
-    arrays = _read_arrays(path, [*(spec.name for spec in interface.inputs), "labels"])
-    found = list(_array_samples(interface, arrays, path, batched=True))
-    labels = arrays["labels"]
-    if labels.shape != (len(found),) or labels.dtype.kind not in "iuU":
-        raise SourceError(
-            f"`labels` is {labels.dtype} {list(labels.shape)} for {len(found)} samples",
-            where=(str(path),),
-            fix="give one index or one name per sample",
-        )
-    for sample, label in zip(found, labels.tolist(), strict=True):
-        yield Sample(name=sample.name, inputs=sample.inputs, label=_label(interface, label, path))
-
-
-def _labelled_folder(interface: Interface, path: Path) -> Iterator[Sample]:
-    only = interface.inputs[0]
-    if len(interface.inputs) != 1 or not isinstance(only, ImageInput):
-        raise SourceError(
-            "a folder of pictures needs a model whose only input is an image",
-            where=(str(path),),
-            fix="give an .npz with arrays by input name and `labels`",
-        )
-    for folder in sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")):
-        label = _label(interface, folder.name, path)
-        for file in sorted(entry for entry in folder.iterdir() if entry.suffix.lower() in PICTURES):
-            sample = _picture_sample(only, file, only.size, label)
-            yield Sample(name=f"{folder.name}/{sample.name}", inputs=sample.inputs, label=label)
-
-
-def _label(interface: Interface, label: int | str, path: Path) -> str:
-    known = interface.classifier.labels if interface.classifier else None
-    if isinstance(label, int):
-        if known is None:
-            return str(label)
-        if 0 <= label < len(known):
-            return known[label]
-        problem = f"label {label} is outside the model's {len(known)} classes"
-    elif known is None:
-        problem = f"label {label!r} is a name, but the model has no labels"
-    elif label in known:
-        return label
-    else:
-        problem = f"label {label!r} is none of the model's {len(known)} labels"
-    raise SourceError(
-        problem, where=(str(path),), fix="label the set with the model's own classes, or with their indices"
     )

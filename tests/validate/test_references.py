@@ -93,6 +93,11 @@ def test_a_large_labelled_set_stays_out(kept, tmp_path: Path, monkeypatch):
     found = read_references(tmp_path / "r.npz")
     assert found.reference.labelled == ()
     assert found.reference.labelled_scores is None
+    given = replace(found.candidates[0].answers, labelled=())
+    validation = judge(
+        given, found.reference, interface=found.interface, precision="float32", gates=Gates(min_accuracy=0.9)
+    )
+    assert "accuracy is not checked here: the labelled set was too large" in " ".join(validation.notes)
 
 
 def test_scalars_keep_their_shape(kept, tmp_path: Path):
