@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from converter.convert import interface as app
 from converter.convert.coreml import forget, quiet, versions, words
-from converter.convert.onnx.prepare import prepare
 from converter.errors import ConversionError
 from converter.model import Conversion, Format, Interface, Metadata, Precision, Route, Source, Target
 
@@ -62,6 +61,7 @@ def _by_onnx(source: Source, target: Target) -> Any:
 def _lowered(model: "onnx.ModelProto | Path", interface: Interface, target: Target) -> Any:
     """Lower ONNX to a MIL program in its final precision, and write that with no more passes than it needs."""
     from converter.convert.onnx.lower import lower
+    from converter.convert.onnx.prepare import prepare
 
     inside = app.inside(interface, target)
     with quiet():
@@ -99,6 +99,7 @@ def convert_onnx(
     Raises ConversionError, and UnsupportedOpsError with every node that has no lowering.
     """
     from converter.convert.onnx.lower import interface_of
+    from converter.convert.onnx.prepare import prepare
 
     path = Path(output)
     target = _target(format, deployment_target, compute_precision, path)
