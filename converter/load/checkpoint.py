@@ -11,6 +11,7 @@ from typing import IO, Any
 import torch
 
 from converter.errors import SourceError
+from converter.load import archive
 
 State = dict[str, torch.Tensor]
 
@@ -164,22 +165,18 @@ def _is_safetensors(path: Path) -> bool:
 
 
 def _is_torchscript(file: IO[bytes]) -> bool:
-    try:
-        names = zipfile.ZipFile(file).namelist()
-    except zipfile.BadZipFile:
-        return False
-    finally:
-        file.seek(0)
-    return any(name.endswith("/constants.pkl") for name in names)
+    names = archive.names(file)
+    file.seek(0)
+    return any(name.endswith("/constants.pkl") for name in names or ())
 
 
 def _foreign_names(file: IO[bytes]) -> list[str]:
     """What the pickles of the file name beyond tensors and plain data, read without running them."""
     file.seek(0)
     try:
-        archive = zipfile.ZipFile(file)
-        pickles = [archive.read(name) for name in archive.namelist() if name.endswith("data.pkl")]
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError):
+        members = zipfile.ZipFile(file)
+        pickles = [members.read(name) for name in members.namelist() if name.endswith("data.pkl")]
+    except archive.DAMAGED:
         file.seek(0)
         pickles = [file.read()]
     allowed = {*torch._weights_only_unpickler._get_allowed_globals()}

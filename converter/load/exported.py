@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from converter.errors import SourceError
+from converter.load.archive import DAMAGED
 from converter.load.checkpoint import read_pickle
 from converter.load.interface import Feature
 
@@ -60,9 +61,9 @@ def load(path: Path, origin: str) -> torch.export.ExportedProgram:
     """
     content = path.read_bytes()
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            _check(archive, origin)
-    except (zipfile.BadZipFile, json.JSONDecodeError, UnicodeDecodeError, KeyError, RecursionError) as error:
+        with zipfile.ZipFile(io.BytesIO(content)) as members:
+            _check(members, origin)
+    except DAMAGED as error:
         raise SourceError(
             f"{origin} is not a readable .pt2 file ({type(error).__name__}: {error})", fix=_FIX
         ) from error
@@ -100,8 +101,8 @@ def features(program: torch.export.ExportedProgram, origin: str) -> list[Feature
 _FIX = "write it again with torch.export.save of this torch version, as one program of tensors"
 
 
-def _check(archive: zipfile.ZipFile, origin: str) -> None:
-    names = archive.namelist()
+def _check(members: zipfile.ZipFile, origin: str) -> None:
+    names = members.namelist()
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise SourceError(f"{origin} holds {', '.join(twice)} more than once", fix=_FIX)
@@ -114,9 +115,9 @@ def _check(archive: zipfile.ZipFile, origin: str) -> None:
             f"{origin} is not a .pt2 file as torch.export.save writes it: it {' and '.join(what)}", fix=_FIX
         )
     for name in names:
-        if name.endswith(".pt") and (data := archive.read(name)):
+        if name.endswith(".pt") and (data := members.read(name)):
             read_pickle(io.BytesIO(data), f"{origin} ({name})")
-    for where, text in _strings(json.loads(archive.read(_PROGRAM)), ""):
+    for where, text in _strings(json.loads(members.read(_PROGRAM)), ""):
         _check_string(where, text, origin)
 
 

@@ -111,6 +111,8 @@ def _refuse_foreign(model: onnx.ModelProto, origin: str) -> None:
             continue
         try:
             onnx.defs.get_schema(node.op_type, opsets.get(domain, 1), "" if domain == "ai.onnx" else domain)
+        except TypeError:
+            continue  # of a damaged file: protobuf hands on a name that is no UTF-8 as bytes
         except onnx.defs.SchemaError:
             name = node.name or (f"output {node.output[0]}" if node.output else "unnamed")
             foreign.append(f'node "{name}" ({node.op_type}, {domain} opset {opsets.get(domain, "not imported")})')

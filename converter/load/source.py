@@ -64,6 +64,8 @@ def _load(model: schema.Model, root: Path, cache: Path) -> Source:
     inputs = app.inputs(model, features=parts.features, preset=parts.preset, notes=parts.notes)
     # A first interface without outputs: they are known once the model has answered.
     interface = Interface(inputs=inputs, outputs=())
+    if parts.preset and any(isinstance(spec, ImageInput) and spec.color == "BGR" for spec in inputs):
+        parts.notes.append("torchvision's own weights were trained on RGB, and the manifest says BGR")
     example = _example(parts, interface)
     names, answers = _ask(parts, interface, root)
     integers = [not tensor.is_floating_point() for tensor in answers]
@@ -159,19 +161,20 @@ def _ask(parts: _Parts, interface: Interface, root: Path) -> tuple[list[str], li
     first: tuple[list[str], list[torch.Tensor]] | None = None
     for sizes in sizes_to_try(interface):
         inputs = _example(parts, interface, sizes)
-        if session is not None and parts.graph is not None:
-            values = [*outputs.run(session, inputs, input_names, root)]
+        answer = outputs.run(_runner(parts, session, program), inputs, input_names, root)
+        leaves = outputs.named(answer)
+        names, values = [name for name, _ in leaves], [value for _, value in leaves]
+        if parts.graph:
             names = [value.name for value in parts.graph.outputs]
-        else:
-            answer = outputs.run(parts.module if program is None else program, inputs, input_names, root)
-            leaves = outputs.named(answer)
-            names, values = [name for name, _ in leaves], [value for _, value in leaves]
-            if not outputs.is_flat(answer):
-                _flatten(parts, names)
+        if not outputs.is_flat(answer):
+            _flatten(parts, names)
         numbered = [name or f"{index + 1} of {len(names)}" for index, name in enumerate(names)]
         shapes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in zip(input_names, inputs, strict=True))
         outputs.refuse_nan(numbered, values, shapes)
-        first = first or (names, values)
+        if first is None:
+            again = outputs.run(_runner(parts, session, program), inputs, input_names, root)
+            outputs.refuse_chance(numbered, values, [value for _, value in outputs.named(again)])
+            first = names, values
         if len(values) != len(first[1]):
             raise SourceError(
                 f"the model gives {len(first[1])} outputs at its default size and {len(values)} for {shapes}",
@@ -179,6 +182,11 @@ def _ask(parts: _Parts, interface: Interface, root: Path) -> tuple[list[str], li
             )
     assert first is not None
     return first
+
+
+def _runner(parts: _Parts, session: onnx.Session | None, program: Any) -> Any:
+    """What answers: the ONNX session, the exported program's module, or the module (which may become a flat one)."""
+    return next(runner for runner in (session, program, parts.module) if runner is not None)
 
 
 def _flatten(parts: _Parts, names: Sequence[str]) -> None:

@@ -1,11 +1,11 @@
 """TorchScript archives."""
 
-import zipfile
 from pathlib import Path
 
 import torch
 
 from converter.errors import SourceError
+from converter.load import archive
 
 
 def load(path: Path, origin: str) -> torch.jit.ScriptModule:
@@ -13,19 +13,19 @@ def load(path: Path, origin: str) -> torch.jit.ScriptModule:
 
     TorchScript's own unpickler builds no Python objects, so loading runs no Python code.
     """
-    try:
-        names = zipfile.ZipFile(path).namelist()
-    except zipfile.BadZipFile as error:
+    names = archive.names(path)
+    if names is None:
         raise SourceError(
             f"{origin} is not a TorchScript archive: it is no zip file, or a damaged one",
             fix="write it with torch.jit.save; a state dict goes under `checkpoint` of a factory",
-        ) from error
+        )
     if not any(name.endswith("/constants.pkl") for name in names):
         kind, fix = _kind(names)
         raise SourceError(f"{origin} is not a TorchScript archive but {kind}", fix=fix)
     try:
         module: torch.jit.ScriptModule = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
-    except (RuntimeError, ValueError, NotImplementedError) as error:
+    # damage surfaces as whatever it leads torch into: RuntimeError, IndexError, ...
+    except Exception as error:
         first = str(error).strip().split("\n")[0]
         raise SourceError(
             f"{origin} is not a readable TorchScript archive: {first}",

@@ -38,6 +38,8 @@ class Net(torch.nn.Module):
             return y, x.argmax(1)
         if self.kind == "nan":
             return y / (y * 0) * 0
+        if self.kind == "chance":
+            return torch.nn.functional.dropout(y)
         if self.kind == "map":
             return self.body(x)
         if self.kind == "softmax":
@@ -176,6 +178,12 @@ def test_torchvision_without_weights_has_their_interface(load: Callable[..., Sou
     assert source.notes == ("weights: null, so the weights of shufflenet_v2_x0_5 are random (seeded)",)
 
 
+def test_bgr_for_weights_that_were_trained_on_rgb_is_noted(load: Callable[..., Source]) -> None:
+    inputs = [{"name": "image", "image": {"color": "BGR"}}]
+    source = load(source={"torchvision": "shufflenet_v2_x0_5", "weights": None}, inputs=inputs)
+    assert source.notes[-1] == "torchvision's own weights were trained on RGB, and the manifest says BGR"
+
+
 def test_a_checkpoint_of_torchvision_is_loaded(load: Callable[..., Source], tmp_path: Path) -> None:
     from torchvision.models import shufflenet_v2_x0_5
 
@@ -238,6 +246,7 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
     ),
     ("plain", {"inputs": image(color="GRAYSCALE")}, ["refuses", "image [1, 1, 8, 8]", "3 channels"]),
     ("plain", {"inputs": [*image(), {"name": "b", "tensor": {"shape": [1]}}]}, ["takes 2 positional arguments but 3"]),
+    ("chance", {}, ["output 1 of 1 differs from one run to the next on the same input"]),
     ("nan", {}, ["output 1 of 1 holds NaN, 3 of 3 values, for image [1, 3, 8, 8]"]),
     (
         "plain",
