@@ -1,7 +1,7 @@
 """The walker: runs a MIL program's function op by op, and checks each result against the type the program declares."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, get_type_hints
 
 import torch
@@ -190,11 +190,12 @@ class Program:
         return None
 
     def run(self, inputs: Mapping[str, Any], wanted: Collection[str]) -> dict[str, Any]:
-        """Compute the `wanted` values: tensors, and for a classifier a label and a dictionary."""
+        """Compute the `wanted` values (tensors; of a classifier a label and a dictionary), and what they need."""
         run = Run(wanted)
         try:
             with torch.inference_mode():
-                self._run_body(self._body, [self._input(name, value) for name, value in inputs.items()], {}, run)
+                body = replace(self._body, outputs=(), steps=_needed(self._body.steps, wanted))
+                self._run_body(body, [self._input(name, value) for name, value in inputs.items()], {}, run)
         except EvaluationError as error:
             error.within(self.place)
             raise
@@ -409,6 +410,16 @@ def _with_lifetimes(steps: Sequence[Step], outputs: set[str]) -> list[Step]:
         seen |= ending
         result.append(Step(**{**step.__dict__, "frees": sorted(ending)}))
     return result[::-1]
+
+
+def _needed(steps: Sequence[Step], wanted: Collection[str]) -> list[Step]:
+    """The steps that `wanted` depends on, and those that give nothing: they write states."""
+    needed, chosen = set(wanted), []
+    for step in reversed(steps):
+        if not step.outputs or any(name in needed for name, _ in step.outputs):
+            needed |= step.uses
+            chosen.append(step)
+    return chosen[::-1]
 
 
 def _op_types(body: Body) -> Iterable[str]:
