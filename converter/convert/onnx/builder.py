@@ -1,5 +1,8 @@
 """coremltools' MIL Builder as the op chapters see it: loaded on first use, constants in the precision around them.
 
+A lowering folds what is constant in numpy, where it arrives as an array: an operation over constants alone would be
+computed by MIL's value inference, which is no oracle, and which the NeuralNetwork back end then names twice.
+
 Importing this module imports neither coremltools nor torch, so that the op tables can be listed in a blink.
 """
 
@@ -63,8 +66,7 @@ def _with_precision(arguments: dict[str, Any]) -> dict[str, Any]:
         if found := next((t for t in tensors if is_var(t) and is_float(t)), None):
             dtype = float_dtype(found)
             break
-    # A scalar must be a numpy scalar: the NeuralNetwork back end refuses an array of rank 0.
-    return arguments | {name: narrow(np.asarray(value), dtype)[()] for name, value in loose.items()}
+    return arguments | {name: narrow(np.asarray(value), dtype) for name, value in loose.items()}
 
 
 def _is_float(value: Any) -> bool:
@@ -123,8 +125,13 @@ def narrow(value: Array, float_dtype: type[np.floating[Any]]) -> Array:
     """The value in a type that Core ML has: floats as `float_dtype`, integers as int32.
 
     In float16, infinities and the like of float32's lowest (attention masks) saturate, and what is not zero stays so.
-    Of integers beyond int32 those that mean "to the end" saturate; others raise Unsupported.
+    Of integers beyond int32 those that mean "to the end" saturate; others raise Unsupported. What has rank 0 comes back
+    as numpy's scalar, because the NeuralNetwork back end refuses an array of rank 0.
     """
+    return _narrowed(value, float_dtype)[()]
+
+
+def _narrowed(value: Array, float_dtype: type[np.floating[Any]]) -> Array:
     if value.dtype == bool:
         return value
     if value.dtype.kind in "iu":
@@ -160,6 +167,10 @@ def needs_float32(value: Array) -> bool:
         return False
     size = np.abs(value)
     return bool(((size > FLOAT16_MAX) & (size < 1e38)).any())
+
+
+def is_const(x: Var) -> bool:
+    return x.op is not None and x.op.op_type == "const"
 
 
 def prod(dims: Sequence[int]) -> int:

@@ -176,6 +176,8 @@ def _placeholder(given: ImageInput | TensorInput) -> Any:
 def _entry(x: Var, given: ImageInput | TensorInput, type_: TensorType, precision: str) -> Var:
     """What the graph sees of an input: in the program's precision, and normalised."""
     expected = _mil_dtype(type_.dtype, precision)
+    if type_.shape == ():
+        x = mb.squeeze(x=x, axes=[0])
     if expected == "bool":
         return mb.not_equal(x=x, y=0)
     x = builder.cast(x, expected)
@@ -398,7 +400,8 @@ def _tensor_input(name: str, original: str, type_: TensorType) -> TensorInput:
             f'the shape of input "{original}" is not fixed: {words}',
             fix="give its shape in a manifest (a size, or a bounded range), or export the model with fixed shapes",
         )
-    return TensorInput(name=name, shape=cast(tuple[int, ...], shape), dtype=_boundary(type_, original))
+    # Core ML has no scalar inputs; a vector of one stands for them.
+    return TensorInput(name=name, shape=cast(tuple[int, ...], shape or (1,)), dtype=_boundary(type_, original))
 
 
 def _boundary(type_: TensorType, name: str) -> Literal["float32", "float16", "int32"]:

@@ -46,6 +46,11 @@ def prepare(model: onnx.ModelProto | Path, *, interface: Interface | None = None
     walk = _Walk(opsets, skeleton.ir_version, constants, _input_types(skeleton.graph, constants, interface))
     for node in skeleton.graph.node:
         walk.visit(node)
+    for (
+        output
+    ) in skeleton.graph.output:  # operators without type inference (function bodies, other domains) are believed
+        if output.name not in walk.types and output.name not in walk.aliases and output.type.WhichOneof("value"):
+            walk.types[output.name] = tensor_type(output.type)
     outputs = tuple(walk.aliases.get(output.name, output.name) for output in skeleton.graph.output)
     inputs = tuple(value.name for value in skeleton.graph.input if value.name not in constants)
     graph = Graph(

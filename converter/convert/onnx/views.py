@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from converter.convert.onnx.builder import MAX_RANK, Ints, Unsupported, Var, mb, prod, shape_of
+from converter.convert.onnx.builder import MAX_RANK, Ints, Unsupported, Var, is_const, mb, prod, shape_of
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ def reshape(x: Shaped, shape: Sequence[int]) -> Shaped:
             return x
         if len(shape) > MAX_RANK:
             return View(x, shape, tuple(range(len(shape))))
+        if is_const(x):
+            return mb.const(val=x.val.reshape(shape))
         return mb.reshape(x=x, shape=shape)
     return reshape(_flat(x), shape)
 

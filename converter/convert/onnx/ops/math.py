@@ -126,13 +126,18 @@ def CumSum(x: Var, axis: int, exclusive: int = 0, reverse: int = 0) -> Var:
 
 
 @op
-def Div(A: Var, B: Var, axis: int | None = None, broadcast: int = 0) -> Var:
-    """Integers are divided towards zero."""
-    divisor = aligned(A, B, axis, broadcast)
+def Div(A: Var, B: Operand, axis: int | None = None, broadcast: int = 0) -> Var:
+    """Integers are divided towards zero: the quotient of the absolute values, with the sign of the product."""
     if is_float(A):
-        return mb.real_div(x=A, y=divisor)
-    quotient = mb.floor_div(x=mb.abs(x=A), y=mb.abs(x=divisor))
-    return mb.mul(x=quotient, y=mb.mul(x=mb.sign(x=A), y=mb.sign(x=divisor)))
+        return mb.real_div(x=A, y=aligned(A, B if is_var(B) else const(B, like=A), axis, broadcast))
+    size, sign = (aligned(A, part, axis, broadcast) for part in size_and_sign(B))
+    return mb.mul(x=mb.floor_div(x=mb.abs(x=A), y=size), y=mb.sign(x=mb.mul(x=A, y=sign)))
+
+
+def size_and_sign(x: Operand) -> tuple[Var, Var]:
+    if is_var(x):
+        return mb.abs(x=x), mb.sign(x=x)
+    return const(np.abs(x)), const(np.sign(x))
 
 
 @op
@@ -298,11 +303,12 @@ def Mish(X: Var) -> Var:
 
 
 @op
-def Mod(A: Var, B: Var, fmod: int = 0) -> Var:
+def Mod(A: Var, B: Operand, fmod: int = 0) -> Var:
     """The remainder has the divisor's sign, with fmod the dividend's."""
     if not fmod:
-        return mb.mod(x=A, y=B)
-    return mb.mul(x=mb.mod(x=mb.abs(x=A), y=mb.abs(x=B)), y=mb.sign(x=A))
+        return mb.mod(x=A, y=B if is_var(B) else const(B, like=A))
+    size = mb.abs(x=B) if is_var(B) else const(np.abs(B), like=A)
+    return mb.mul(x=mb.mod(x=mb.abs(x=A), y=size), y=mb.sign(x=A))
 
 
 @op
@@ -334,8 +340,10 @@ def PRelu(X: Var, slope: Operand) -> Var:
 def Pow(X: Var, Y: Operand, axis: int | None = None, broadcast: int = 0) -> Var:
     if not is_var(Y) and Y.size == 1 and Y.ndim <= len(X.shape) and float(Y.reshape(-1)[0]) in _POWERS and is_float(X):
         return _POWERS[float(Y.reshape(-1)[0])](X)
-    exponent = Y if is_var(Y) else const(Y, like=X)
-    exponent = cast(exponent, dtype_name(X)) if is_float(X) else exponent
+    if not is_var(Y):
+        exponent = const(Y.astype(np.float32) if is_float(X) else Y, like=X)
+    else:
+        exponent = cast(Y, dtype_name(X)) if is_float(X) else Y
     if is_float(exponent) and not is_float(X):
         raise Unsupported("an integer to the power of a float")
     return mb.pow(x=X, y=aligned(X, exponent, axis, broadcast))

@@ -4,7 +4,19 @@ import math
 
 import numpy as np
 
-from converter.convert.onnx.builder import Ints, Unsupported, Var, const, mb, normal_axis, prod, shape_of
+from converter.convert.onnx.builder import (
+    Ints,
+    Operand,
+    Unsupported,
+    Var,
+    const,
+    is_const,
+    is_var,
+    mb,
+    normal_axis,
+    prod,
+    shape_of,
+)
 from converter.convert.onnx.ops.tables import ai_onnx
 from converter.convert.onnx.views import Shaped, reshape, static_shape
 
@@ -196,10 +208,10 @@ def Dropout_12(data: Var, ratio: float = 0.5, training_mode: bool = False, seed:
 @op
 def BatchNormalization(
     X: Var,
-    scale: Var,
-    B: Var,
-    mean: Var,
-    var: Var,
+    scale: Operand,
+    B: Operand,
+    mean: Operand,
+    var: Operand,
     epsilon: float = 1e-5,
     is_test: int = 0,
     momentum: float = 0.9,
@@ -213,7 +225,14 @@ def BatchNormalization(
 
 @op
 def BatchNormalization_7(
-    X: Var, scale: Var, B: Var, mean: Var, var: Var, epsilon: float = 1e-5, momentum: float = 0.9, spatial: int = 1
+    X: Var,
+    scale: Operand,
+    B: Operand,
+    mean: Operand,
+    var: Operand,
+    epsilon: float = 1e-5,
+    momentum: float = 0.9,
+    spatial: int = 1,
 ) -> Var:
     if not spatial:
         raise Unsupported("spatial = 0 is not supported")
@@ -223,24 +242,33 @@ def BatchNormalization_7(
 @op
 def BatchNormalization_14(
     X: Var,
-    scale: Var,
-    B: Var,
-    input_mean: Var,
-    input_var: Var,
+    scale: Operand,
+    B: Operand,
+    input_mean: Operand,
+    input_var: Operand,
     epsilon: float = 1e-5,
     momentum: float = 0.9,
     training_mode: int = 0,
 ) -> Var:
+    """`batch_norm` where Core ML has it (constant statistics, rank 3 to 5), else scale and shift."""
     if training_mode:
         raise Unsupported("it is in training mode; export the model in eval mode")
     rank = len(X.shape)
-    if 3 <= rank <= 5 and all(x.val is not None for x in (scale, B, input_mean, input_var)):
-        return mb.batch_norm(x=X, mean=input_mean, variance=input_var, gamma=scale, beta=B, epsilon=epsilon)
-    per_channel = [
-        reshape(x, (1, -1 if rank < 2 else int(X.shape[1]), *[1] * (rank - 2)))
-        for x in (scale, B, input_mean, input_var)
-    ]
-    gamma, beta, mean, variance = per_channel
+    per_channel = (1, -1, *[1] * (rank - 2)) if rank > 1 else (1,)
+    statistics = (scale, B, input_mean, input_var)
+    if not any(is_var(x) for x in statistics):
+        gamma, beta, mean, variance = (np.asarray(x, np.float64) for x in statistics)
+        if 3 <= rank <= 5:
+            named = {"gamma": gamma, "beta": beta, "mean": mean, "variance": variance}
+            return mb.batch_norm(x=X, epsilon=epsilon, **{name: const(x, like=X) for name, x in named.items()})
+        factor = gamma / np.sqrt(variance + epsilon)
+        scaled = mb.mul(x=X, y=const(factor.reshape(per_channel), like=X))
+        return mb.add(x=scaled, y=const((beta - mean * factor).reshape(per_channel), like=X))
+    gamma, beta, mean, variance = (
+        mb.reshape(x=x, shape=per_channel) if is_var(x) else const(x.reshape(per_channel), like=X) for x in statistics
+    )
+    if is_const(variance):
+        raise Unsupported("its variance is constant, other statistics are computed")
     normal = mb.mul(x=mb.sub(x=X, y=mean), y=mb.rsqrt(x=mb.add(x=variance, y=epsilon), epsilon=0.0))
     return mb.add(x=mb.mul(x=normal, y=gamma), y=beta)
 

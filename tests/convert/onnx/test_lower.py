@@ -1,0 +1,305 @@
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+IR_VERSION = 8
+
+
+def x(*shape, low=-2.0, high=2.0, dtype=np.float32):
+    return ("input", shape, low, high, dtype)
+
+
+def const(value, dtype=None):
+    return np.array(value, dtype or (np.int64 if np.array(value).dtype.kind == "i" else np.float32))
+
+
+def model_of(op, opset, operands, attributes, outputs=1):
+    """One node; what is an array is an initializer, what is made by x() an input, None is left out."""
+    generator = np.random.default_rng(0)
+    names, inputs, infos, initializers = [], {}, [], []
+    for index, operand in enumerate(operands):
+        name = f"v{index}"
+        if operand is None:
+            names.append("")
+            continue
+        names.append(name)
+        if isinstance(operand, np.ndarray):
+            initializers.append(onnx.numpy_helper.from_array(operand, name))
+            continue
+        _, shape, low, high, dtype = operand
+        value = generator.uniform(low, high, shape)
+        inputs[name] = (value > 0) if dtype is bool else value.astype(dtype)
+        infos.append(helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), shape))
+    results = [f"y{index}" for index in range(outputs)]
+    node = helper.make_node(op, names, results, name="the_node", **attributes)
+    graph = helper.make_graph([node], "case", infos, [onnx.ValueInfoProto(name=name) for name in results], initializers)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=IR_VERSION)
+    return model, inputs
+
+
+def case(op, opset, *operands, outputs=1, **attributes):
+    shapes = "-".join(
+        "x".join(map(str, o[1])) if isinstance(o, tuple) else "c" if o is not None else "" for o in operands
+    )
+    words = ",".join(f"{k}={v}" for k, v in attributes.items() if not isinstance(v, TensorProto))
+    return pytest.param((op, opset, operands, attributes, outputs), id=f"{op}-{opset}({shapes}){words}")
+
+
+R = np.random.default_rng(1)
+w = lambda *shape: R.standard_normal(shape).astype(np.float32)  # noqa: E731
+INT64_MAX = np.iinfo(np.int64).max
+ints = lambda *values: np.array(values, np.int64)  # noqa: E731
+i4 = {"low": -9, "high": 9, "dtype": np.int32}
+
+CASES = [
+    # math
+    case("Abs", 13, x(2, 3)),
+    case("Acos", 7, x(2, 3, low=-1, high=1)),
+    case("Acosh", 9, x(2, 3, low=1, high=9)),
+    case("Add", 7, x(2, 3, 4), x(3, 1)),
+    case("Add", 14, x(2, 3, **i4), x(3, **i4)),
+    case("Asin", 7, x(2, 3, low=-1, high=1)),
+    case("Asinh", 9, x(2, 3, low=-30, high=30)),
+    case("Atan", 7, x(2, 3)),
+    case("Atanh", 9, x(2, 3, low=-0.9, high=0.9)),
+    case("Ceil", 13, x(2, 3, low=-9, high=9)),
+    case("Celu", 12, x(2, 3), alpha=2.0),
+    case("Clip", 6, x(5), min=-1.0, max=0.5),
+    case("Clip", 6, x(5)),
+    case("Clip", 11, x(5), const(0.0)),
+    case("Clip", 11, x(5), None, const(0.5)),
+    case("Clip", 13, x(5), const(0.0), const(6.0)),
+    case("Clip", 13, x(5), x(low=-1, high=0), x(low=0, high=1)),
+    case("Clip", 13, x(5), const(1.0), const(-1.0)),
+    case("Clip", 12, x(5, **i4), const(-3, np.int32), const(3, np.int32)),
+    case("Cos", 7, x(2, 3)),
+    case("Cosh", 9, x(2, 3)),
+    case("CumSum", 11, x(2, 3), const(1, np.int64)),
+    case("CumSum", 14, x(2, 3), const(-2, np.int64), exclusive=1, reverse=1),
+    case("Div", 7, x(2, 3), x(3, low=1, high=2)),
+    case("Div", 14, x(9, **i4), x(1, low=3, high=4, dtype=np.int32)),
+    case("Div", 14, x(9, **i4), const([-4], np.int32)),
+    case("Elu", 6, x(2, 3), alpha=0.5),
+    case("Erf", 13, x(2, 3)),
+    case("Exp", 13, x(2, 3)),
+    case("Expand", 8, x(3, 1), ints(2, 1, 4)),
+    case("Expand", 13, x(3, 4), ints(1)),
+    case("Floor", 13, x(2, 3, low=-9, high=9)),
+    case("Gelu", 20, x(2, 3)),
+    case("Gelu", 20, x(2, 3), approximate="tanh"),
+    case("Gemm", 7, x(2, 3), w(3, 4), w(4)),
+    case("Gemm", 11, x(3, 2), w(4, 3), transA=1, transB=1, alpha=0.5),
+    case("Gemm", 13, x(2, 3), w(3, 4), w(2, 1), beta=0.25),
+    case("Gemm", 13, x(2, 3), w(3, 4), w(1, 4), beta=0.25, alpha=2.0),
+    case("Gemm", 13, x(2, 3), w(3, 4), const(1.5), beta=0.25),
+    case("Gemm", 13, x(2, 3), x(4, 3), x(4), transB=1, alpha=2.0, beta=3.0),
+    case("HardSigmoid", 6, x(2, 3, low=-9, high=9), alpha=0.3, beta=0.4),
+    case("HardSwish", 14, x(2, 3, low=-5, high=5)),
+    case("Hardmax", 11, x(2, 3, 4)),
+    case("Hardmax", 13, x(2, 3, 4), axis=1),
+    case("LeakyRelu", 6, x(2, 3), alpha=0.3),
+    case("Log", 13, x(2, 3, low=0.1)),
+    case("LogSoftmax", 11, x(2, 3, 4)),
+    case("LogSoftmax", 13, x(2, 3, 4, low=-50, high=50)),
+    case("MatMul", 13, x(2, 3, 4), w(4, 5)),
+    case("MatMul", 13, x(2, 3, 4), w(2, 4, 5)),
+    case("MatMul", 13, x(4), x(2, 4, 5)),
+    case("MatMul", 13, x(2, 3, 4), x(4)),
+    case("MatMul", 13, x(4), x(4)),
+    case("MatMul", 13, x(4), w(4, 5)),
+    case("Max", 8, x(2, 3), x(3), x(1)),
+    case("Max", 13, x(2, 3, **i4), x(3, **i4)),
+    case("Mean", 13, x(2, 3), x(3), x(2, 1)),
+    case("Min", 13, x(2, 3), x(3)),
+    case("Mish", 18, x(2, 3)),
+    case("Mod", 13, x(9, **i4), const([4], np.int32)),
+    case("Mod", 13, x(9, **i4), const([-4], np.int32)),
+    case("Mod", 13, x(9, **i4), const([-4], np.int32), fmod=1),
+    case("Mod", 13, x(9, low=-9, high=9), const([3.5]), fmod=1),
+    case("Mul", 14, x(2, 3), x(3)),
+    case("Neg", 13, x(2, 3)),
+    case("Neg", 13, x(3, **i4)),
+    case("PRelu", 9, x(2, 3, 4, 5), w(3, 1, 1)),
+    case("PRelu", 9, x(2, 3), w(3)),
+    case("PRelu", 16, x(2, 3, 4), x(3, 1)),
+    case("Pow", 7, x(2, 3), const(2.0)),
+    case("Pow", 13, x(2, 3, low=0.1), const(0.5)),
+    case("Pow", 13, x(2, 3), const(3, np.int64)),
+    case("Pow", 15, x(2, 3, low=0.1), x(3)),
+    case("Reciprocal", 13, x(2, 3, low=0.5)),
+    case("Relu", 13, x(2, 3)),
+    case("Relu", 14, x(3, **i4)),
+    case("Round", 11, x(7, low=-9, high=9)),
+    case("Selu", 6, x(2, 3)),
+    case("Sigmoid", 13, x(2, 3)),
+    case("Sign", 13, x(2, 3)),
+    case("Sin", 7, x(2, 3)),
+    case("Sinh", 9, x(2, 3)),
+    case("Softmax", 11, x(2, 3, 4)),
+    case("Softmax", 11, x(2, 3, 4), axis=2),
+    case("Softmax", 11, x(2, 3, 4), axis=-2),
+    case("Softmax", 13, x(2, 3, 4)),
+    case("Softmax", 13, x(2, 3, 4), axis=0),
+    case("Softplus", 1 + 5, x(2, 3)),
+    case("Softsign", 6, x(2, 3)),
+    case("Sqrt", 13, x(2, 3, low=0)),
+    case("Sub", 14, x(2, 3), x(2, 1)),
+    case("Sum", 8, x(2, 3), x(3), x(1)),
+    case("Swish", 24, x(2, 3), alpha=1.5),
+    case("Tan", 7, x(2, 3, low=-1, high=1)),
+    case("Tanh", 13, x(2, 3)),
+    case("ThresholdedRelu", 10, x(2, 9), alpha=0.7),
+    case("TopK", 11, x(2, 9), ints(3), outputs=2),
+    case("TopK", 11, x(2, 9), ints(3), outputs=2, largest=0, axis=1),
+    case("TopK", 6, x(2, 9), outputs=2, k=4),
+    # logical
+    case("And", 7, x(2, 3, dtype=bool), x(3, dtype=bool)),
+    case("Equal", 13, x(9, low=-2, high=2, dtype=np.int32), x(9, low=-2, high=2, dtype=np.int32)),
+    case("Equal", 13, x(2, 3, dtype=bool), x(3, dtype=bool)),
+    case("Greater", 13, x(2, 3), x(3)),
+    case("GreaterOrEqual", 16, x(9, low=-2, high=2, dtype=np.int32), const([0], np.int32)),
+    case("Less", 13, x(2, 3), const(0.5)),
+    case("LessOrEqual", 12, x(2, 3), const(0.5)),
+    case("Not", 1 + 5, x(2, 3, dtype=bool)),
+    case("Or", 7, x(2, 3, dtype=bool), x(3, dtype=bool)),
+    case("Xor", 7, x(2, 3, dtype=bool), x(3, dtype=bool)),
+    # nn
+    case("AveragePool", 7, x(1, 2, 9, 9), kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
+    case("AveragePool", 10, x(1, 2, 9, 9), kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1], count_include_pad=1),
+    case("AveragePool", 11, x(1, 2, 8, 8), kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1),
+    case("AveragePool", 19, x(1, 2, 8, 8), kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1, count_include_pad=1),
+    case("AveragePool", 19, x(1, 1, 8), kernel_shape=[3], strides=[2], pads=[1, 0], ceil_mode=1, count_include_pad=1),
+    case("AveragePool", 11, x(1, 2, 9, 9), kernel_shape=[2, 2], auto_pad="SAME_UPPER"),
+    case("AveragePool", 11, x(1, 2, 9), kernel_shape=[2]),
+    case("BatchNormalization", 7, x(2, 3, 4, 4), w(3), w(3), w(3), np.abs(w(3))),
+    case("BatchNormalization", 9, x(2, 3, 4), w(3), w(3), w(3), np.abs(w(3)), epsilon=1e-3),
+    case("BatchNormalization", 15, x(2, 3), w(3), w(3), w(3), np.abs(w(3))),
+    case("BatchNormalization", 15, x(2, 3, 4, 4), x(3), x(3), x(3), x(3, low=0.1)),
+    case("Conv", 11, x(1, 4, 8, 8), w(6, 4, 3, 3), w(6), kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+    case("Conv", 11, x(1, 4, 8, 8), w(6, 2, 3, 3), group=2, strides=[2, 1], dilations=[1, 2], pads=[0, 1, 2, 1]),
+    case("Conv", 11, x(1, 4, 9, 9), w(4, 1, 3, 3), group=4, strides=[2, 2], auto_pad="SAME_LOWER"),
+    case("Conv", 11, x(1, 4, 9, 9), w(4, 4, 2, 2), auto_pad="SAME_UPPER"),
+    case("Conv", 22, x(1, 4, 9), w(5, 4, 3), w(5), auto_pad="VALID"),
+    case("Conv", 11, x(1, 2, 5, 5, 5), w(3, 2, 3, 3, 3)),
+    case("Dropout", 7, x(2, 3)),
+    case("Dropout", 12, x(2, 3), const(0.3)),
+    case("Flatten", 9, x(2, 3, 4)),
+    case("Flatten", 13, x(2, 3, 4), axis=-1),
+    case("Flatten", 13, x(2, 3, 4), axis=0),
+    case("GlobalAveragePool", 6, x(1, 3, 4, 5)),
+    case("GlobalLpPool", 6, x(1, 3, 4, 5)),
+    case("GlobalMaxPool", 6, x(1, 3, 4, 5)),
+    case("GroupNormalization", 21, x(2, 4, 3, 3), w(4), w(4), num_groups=2),
+    case("InstanceNormalization", 6, x(2, 3, 4, 4), w(3), w(3)),
+    case("InstanceNormalization", 6, x(2, 3, 4, 4), x(3), x(3)),
+    case("LRN", 13, x(1, 5, 3, 3), size=3, alpha=0.01, beta=0.6, bias=2.0),
+    case("LayerNormalization", 17, x(2, 3, 8), w(8), w(8)),
+    case("LayerNormalization", 17, x(2, 3, 8), w(3, 8), axis=1, epsilon=1e-3),
+    case("LayerNormalization", 17, x(2, 3, 8), w(8), axis=1),
+    case("LayerNormalization", 17, x(2, 3, 8), x(8), x(8)),
+    case("LpNormalization", 6, x(2, 8), p=1),
+    case("LpNormalization", 6, x(2, 8), axis=0),
+    case("MaxPool", 6, x(1, 2, 9, 9), kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
+    case("MaxPool", 12, x(1, 2, 8, 8), kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1),
+    case("MaxPool", 22, x(1, 2, 8, 8), kernel_shape=[2, 2], strides=[3, 3], pads=[0, 0, 1, 1], ceil_mode=1),
+    case("MaxPool", 12, x(1, 2, 9), kernel_shape=[3], auto_pad="SAME_LOWER"),
+    case("MeanVarianceNormalization", 13, x(2, 3, 4, 4)),
+    case("RMSNormalization", 23, x(2, 3, 8), w(8)),
+    case("Shrink", 9, x(2, 9), lambd=0.7, bias=0.3),
+    # reduction
+    case("ArgMax", 11, x(2, 5), axis=1),
+    case("ArgMax", 13, x(2, 5, low=0, high=2, dtype=np.int32), axis=-1, keepdims=0, select_last_index=1),
+    case("ArgMin", 13, x(2, 5), axis=0, keepdims=0),
+    case("ReduceL1", 13, x(2, 3, 4), axes=[1]),
+    case("ReduceL2", 18, x(2, 3, 4), ints(-1), keepdims=0),
+    case("ReduceLogSum", 13, x(2, 3, low=0.1), axes=[1]),
+    case("ReduceLogSumExp", 13, x(2, 3), axes=[1]),
+    case("ReduceMax", 18, x(2, 3, 4), ints(0, 2)),
+    case("ReduceMean", 13, x(2, 3, 4), axes=[1, 2], keepdims=0),
+    case("ReduceMean", 18, x(2, 3, 4)),
+    case("ReduceMin", 13, x(2, 3, **i4), axes=[1]),
+    case("ReduceProd", 13, x(2, 3), axes=[1]),
+    case("ReduceSum", 11, x(2, 3, 4), axes=[0]),
+    case("ReduceSum", 13, x(2, 3, 4), ints(1, -1)),
+    case("ReduceSum", 13, x(2, 3), keepdims=0),
+    case("ReduceSumSquare", 13, x(2, 3), axes=[1]),
+    # tensor
+    case("Cast", 13, x(2, 3, low=-9, high=9), to=TensorProto.INT64),
+    case("Cast", 13, x(9, **i4), to=TensorProto.FLOAT),
+    case("Cast", 13, x(9, low=-1, high=2, dtype=np.int32), to=TensorProto.BOOL),
+    case("CastLike", 15, x(3, **i4), x(2)),
+    case("Concat", 13, x(2, 3), x(2, 4), axis=-1),
+    case("Concat", 13, x(2, 3), axis=0),
+    case("DepthToSpace", 13, x(1, 8, 2, 3), blocksize=2),
+    case("DepthToSpace", 13, x(1, 8, 2, 3), blocksize=2, mode="CRD"),
+    case("Gather", 13, x(3, 4), ints(2, 0, -1)),
+    case("Gather", 13, x(3, 4, 2), const(-1, np.int64), axis=1),
+    case("Gather", 13, x(3, 4), np.array([[0, 1], [2, 2]]), axis=1),
+    case("Gather", 13, x(5, 4), x(3, low=-5, high=5, dtype=np.int32)),
+    case("GatherElements", 13, x(3, 4), np.array([[0, -1, 2, 1]]), axis=0),
+    case("GatherND", 12, x(3, 4, 2), np.array([[0, 1], [-1, 2]])),
+    case("OneHot", 11, x(4, low=-5, high=7, dtype=np.int64), const(5, np.int64), const([0.5, 2.0])),
+    case("OneHot", 11, x(4, 2, low=0, high=5, dtype=np.int64), const(5, np.int64), ints(0, 1), axis=0),
+    case("Pad", 6, x(1, 2, 3, 3), pads=[0, 0, 1, 2, 0, 0, 0, 1], value=1.5),
+    case("Pad", 11, x(1, 2, 4, 4), ints(0, 0, 1, 2, 0, 0, 0, 1), mode="reflect"),
+    case("Pad", 13, x(1, 2, 4, 4), ints(0, 0, 1, 2, 0, 0, 0, 1), mode="edge"),
+    case("Pad", 13, x(3, 4), ints(1, -1, 0, 2), const(2.0)),
+    case("Pad", 18, x(3, 4, 5), ints(1, 2), const(2.0), ints(1)),
+    case("Pad", 19, x(3, 4), ints(1, 2, 0, 3), mode="wrap"),
+    case("Pad", 13, x(3, **i4), ints(1, 1), const(7, np.int32)),
+    case("Reshape", 13, x(2, 3, 4), ints(0, -1)),
+    case("Slice", 9, x(4, 5), starts=[1, -3], ends=[3, INT64_MAX]),
+    case("Slice", 13, x(4, 5), ints(0, 4), ints(3, 0), ints(0, 1), ints(2, -2)),
+    case("Slice", 13, x(4, 5), ints(-1), ints(-INT64_MAX), ints(-1), ints(-1)),
+    case("SpaceToDepth", 13, x(1, 2, 4, 6), blocksize=2),
+    case("Split", 11, x(2, 6), axis=1, outputs=3),
+    case("Split", 13, x(2, 6), ints(1, 5), axis=-1, outputs=2),
+    case("Split", 18, x(2, 7), axis=1, num_outputs=3, outputs=3),
+    case("Squeeze", 11, x(1, 3, 1), axes=[0]),
+    case("Squeeze", 13, x(1, 3, 1)),
+    case("Tile", 13, x(2, 3), ints(2, 1)),
+    case("Transpose", 13, x(2, 3, 4)),
+    case("Transpose", 13, x(2, 3, 4), perm=[1, 0, 2]),
+    case("Trilu", 14, x(2, 4, 5), const(1, np.int64)),
+    case("Trilu", 14, x(4, 4), upper=0),
+    case("Unsqueeze", 11, x(3), axes=[0, 2]),
+    case("Unsqueeze", 13, x(3), ints(-1)),
+    case("Where", 16, x(2, 3, dtype=bool), x(3), x(2, 1)),
+]  # fmt: skip
+
+
+@pytest.fixture
+def compare(answer, reference):
+    """Hold the saved file to onnxruntime, output by output."""
+
+    def run(case, *, tolerance, **target):
+        model, inputs = model_of(*case)
+        wanted = reference(model, inputs)
+        for value, array in zip(model.graph.output, wanted, strict=True):
+            value.CopyFrom(
+                helper.make_tensor_value_info(value.name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+            )
+        for got, array in zip(answer(model, inputs, **target), wanted, strict=True):
+            np.testing.assert_allclose(got.reshape(array.shape), array, **tolerance)
+
+    return run
+
+
+TIGHT = {"rtol": 1e-5, "atol": 2e-6}
+LOOSE = {"rtol": 1e-2, "atol": 1e-2}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_op_in_float32_answers_as_onnxruntime_does(compare, case):
+    compare(case, tolerance=TIGHT)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_op_in_float16_answers_nearly_as_onnxruntime_does(compare, case):
+    compare(case, tolerance=LOOSE, deployment_target="iOS18", compute_precision="float16")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_op_of_a_neural_network_answers_as_onnxruntime_does(compare, case):
+    compare(case, tolerance=TIGHT, format="mlmodel", deployment_target="iOS14")
