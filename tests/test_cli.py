@@ -73,7 +73,7 @@ def test_every_kind_of_error_has_an_exit_code_that_help_names(capsys):
         (["inspect", "README.md"], 7, "README.md"),
         (["ops", "no.onnx"], 3, "no.onnx"),
         (["validate", "{tmp}"], 6, "build.json"),
-        (["run", "examples/models.yml", "--output", "README.md/dist"], 6, "README.md"),
+        (["run", "examples/models.yml", "--output", "LICENSE/dist"], 6, "LICENSE"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
