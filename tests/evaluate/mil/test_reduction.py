@@ -1,5 +1,4 @@
 import numpy as np
-import torch
 from coremltools.converters.mil.mil import Builder as mb
 
 POSITIVE = np.linspace(0.25, 2, 24, dtype=np.float32).reshape(2, 3, 4)
