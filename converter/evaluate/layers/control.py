@@ -37,12 +37,16 @@ def loop(
     conditionNetwork: Block | None = None,
     bodyNetwork: Block | None = None,
 ) -> tuple[()]:
-    """Without a condition a count; with one and no count, as long as it holds."""
-    limited = isinstance(maxLoopIterations, Tensor) or maxLoopIterations > 0 or conditionNetwork is None
+    """Without a condition a count; with one and no count, as long as it holds.
+
+    It is conditionVar that says whether there is a condition: coremltools' builder always writes a conditionNetwork.
+    """
+    condition = conditionNetwork if conditionVar else None
+    limited = isinstance(maxLoopIterations, Tensor) or maxLoopIterations > 0 or condition is None
     limit = int(scalar(maxLoopIterations))
     iteration = 0
     while not limited or iteration < limit:
-        if conditionNetwork is not None and abs(scalar(conditionNetwork()[conditionVar])) <= _FALSE:
+        if condition is not None and abs(scalar(condition()[conditionVar])) <= _FALSE:
             break
         iteration += 1
         try:

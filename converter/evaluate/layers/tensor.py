@@ -31,11 +31,8 @@ def concatND(*inputs: Tensor, axis: int = 0, interleave: bool = False) -> Tensor
 
 @layers.op
 def splitND(x: Tensor, axis: int = 0, numSplits: int = 0, splitSizes: tuple[int, ...] = ()) -> tuple[Tensor, ...]:
-    if splitSizes:
-        return torch.split(x, list(splitSizes), axis)
-    if numSplits < 1 or x.shape[axis] % numSplits:
-        raise EvaluationError(f"{x.shape[axis]} elements cannot be split into {numSplits} equal parts")
-    return torch.split(x, x.shape[axis] // numSplits, axis)
+    """Parts of equal size, or the first ones longer by one where numSplits does not divide, as numpy.array_split."""
+    return torch.split(x, list(splitSizes), axis) if splitSizes else torch.tensor_split(x, numSplits, axis)
 
 
 @layers.op

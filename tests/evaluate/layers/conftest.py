@@ -7,6 +7,10 @@ from converter.evaluate.layers import Network
 from converter.evaluate.proto import Model_pb2
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: used by coremltools' own tests")
+
+
 def _numbers(value):
     """Arrays among the fields stand for WeightParams."""
     if isinstance(value, np.ndarray):

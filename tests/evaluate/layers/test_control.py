@@ -53,6 +53,7 @@ COUNTED = {"layers": NEXT}
     [
         ([], {"maxLoopIterations": 4}, 7),
         ([], {}, 3),
+        ([], {"maxLoopIterations": 4, "conditionNetwork": {}}, 7),
         (["n"], {"maxLoopIterations": 4}, 5),
         ([], {"conditionNetwork": BELOW_TEN, "conditionVar": "more"}, 10),
         ([], {"conditionNetwork": BELOW_TEN, "conditionVar": "more", "maxLoopIterations": 4}, 7),
