@@ -12,6 +12,7 @@ from converter.manifest.sources import File, path_as_file
 from converter.model import Range
 
 MAX_RANK = 5  # of Core ML's multi-arrays
+MAX_ENUMERATED = 128  # https://apple.github.io/coremltools/docs-guides/source/flexible-inputs.html
 
 Side = Annotated[int, Strict(), Field(ge=1, le=16384, description="Pixels.")]
 FeatureName = Annotated[str, Strict(), Field(pattern=FEATURE_NAME)]
@@ -64,7 +65,9 @@ class Image(Record):
     size: SizeField | None = Field(
         None, description="Pixels: one number for a square, or [height, width]. Default: the torchvision weights' own."
     )
-    enumerated: tuple[tuple[Side, Side], ...] = Field((), description="All sizes the model takes, the default first.")
+    enumerated: tuple[tuple[Side, Side], ...] = Field(
+        (), max_length=MAX_ENUMERATED, description="All sizes the model takes, the default first."
+    )
     range: ImageRange | None = Field(None, description="Bounded sizes; `size` is then the default.")
     color: Color = Field("RGB", description="Channel order that the source model was trained with.")
     normalize: NormalizeField | None = Field(
@@ -160,7 +163,9 @@ class Tensor(Record):
         None, min_length=1, max_length=MAX_RANK, description="Sizes; a flexible one is {lower, upper, default}."
     )
     enumerated: tuple[tuple[Size, ...], ...] = Field(
-        (), description="All shapes the model takes, the default first; instead of `shape`."
+        (),
+        max_length=MAX_ENUMERATED,
+        description="All shapes the model takes, the default first; instead of `shape`.",
     )
     dtype: DType = Field("float32", description="Type of the numbers that the app hands over.")
 

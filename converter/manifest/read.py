@@ -42,8 +42,10 @@ def read_manifest(path: str | Path) -> Manifest:
         if not found:
             manifest, found = _typed(root, written, repository)
         complaints += found
-    if complaints or manifest is None or root is None:
+    if complaints:
         raise ManifestError(_listed(str(path), complaints))
+    assert root is not None
+    assert manifest is not None, "no manifest, and nothing said why"
     return _placed(manifest, root, path, repository)
 
 
@@ -86,18 +88,16 @@ def _with_defaults(root: Node) -> tuple[Node, list[Complaint]]:
     if not isinstance(root.value, Mapping):
         return root, [Complaint(root.place, f"{kind(root)} is written here", "begin with `models:`")]
     defaults, models = root.value.get("defaults"), root.value.get("models")
-    if defaults is None or models is None or not isinstance(models.value, tuple):
+    if defaults is None or models is None:
         return root, []
-    if not isinstance(defaults.value, Mapping):
+    if not isinstance(defaults.value, Mapping) or not isinstance(models.value, tuple):
         return root, []
     if root.size + len(models.value) * defaults.size > MAX_MERGED_NODES:
         return root, [
             Complaint(defaults.place, "merged into every model, the defaults are too long", "put long lists into files")
         ]
-    shared = replace(
-        defaults,
-        value={key: node for key, node in defaults.value.items() if key in keys_of(Defaults)},
-    )
+    known = keys_of(Defaults)  # what is not known is complained of where it stands, not in every model
+    shared = replace(defaults, value={key: node for key, node in defaults.value.items() if key in known})
     merged = tuple(_merged(shared, model) if isinstance(model.value, Mapping) else model for model in models.value)
     return replace(root, value={**root.value, "models": replace(models, value=merged)}), []
 
@@ -113,19 +113,19 @@ def _merged(base: Node, over: Node) -> Node:
 
 def _typed(root: Node, written: Node, repository: Repository) -> tuple[Manifest | None, list[Complaint]]:
     """The records of `root`, held against everything that can be known now; `written` is without the defaults."""
-    plain = root.plain
+    plain = dict(root.plain)
+    errors = _errors_of_defaults(plain.pop("defaults", None))
     manifest: Manifest | None = None
-    errors: list[Any] = []
     try:
         manifest = Manifest.model_validate(plain)
         models = dict(enumerate(manifest.models))
         targets = dict(enumerate(manifest.publish))
         left_out: dict[int, set[_Path]] = {}
     except ValidationError as error:
-        errors = [one for one in error.errors(include_url=False, include_input=False) if _matters(one, root)]
+        errors += error.errors(include_url=False, include_input=False)
         models, left_out = _partial_models(plain.get("models"), errors)
         targets = _right_targets(plain.get("publish"), errors)
-    found = [complaint for error in errors for complaint in _complaints(error, root)]
+    found = [complaint for error in errors if _matters(error, root) for complaint in _complaints(error, root)]
     found += [_complaint(root, ("models", index), c) for index, c in _checked(models, left_out, written, repository)]
     found += [_complaint(root, ("publish",), c) for c in checks.publish(targets, repository)]
     return manifest, found
@@ -146,22 +146,38 @@ def _checked(
     yield from checks.together(named)
 
 
+def _errors_of_defaults(defaults: Any) -> list[Any]:
+    """What is wrong in `defaults` whatever the models say; of half a record each model may say the other half."""
+    if defaults is None:
+        return []
+    try:
+        Defaults.model_validate(defaults)
+    except ValidationError as error:
+        errors = error.errors(include_url=False, include_input=False)
+        return [
+            {**one, "loc": ("defaults", *one["loc"])} for one in errors if one["type"] not in ("missing", "complaints")
+        ]
+    return []
+
+
 def _matters(error: Any, root: Node) -> bool:
-    """Not every error of pydantic's is the user's: some only follow from others."""
-    if error["type"] == "too_short":  # pydantic counts the right items alone
-        node, _ = _follow(root, error["loc"])
-        return isinstance(node.value, tuple | str) and len(node.value) < error["ctx"]["min_length"]
-    # A default may be half of a record whose other half each model says.
-    return error["loc"][:1] != ("defaults",) or error["type"] not in ("missing", "complaints")
+    """False for a list that is only too short because pydantic counts its right items alone."""
+    if error["type"] != "too_short":
+        return True
+    node, _ = _follow(root, error["loc"])
+    return isinstance(node.value, tuple) and len(node.value) < error["ctx"]["min_length"]
 
 
 def _partial_models(entries: Any, errors: list[Any]) -> tuple[dict[int, Model], dict[int, set[_Path]]]:
     """What can be kept of the models, and what was left out of each, by index."""
     models: dict[int, Model] = {}
     left_out: dict[int, set[_Path]] = {}
+    own: dict[Key, list[Any]] = {}
+    for error in errors:
+        if error["loc"][0] == "models" and len(error["loc"]) > 1:
+            own.setdefault(error["loc"][1], []).append({**error, "loc": error["loc"][2:]})
     for index, entry in enumerate(entries if isinstance(entries, tuple) else ()):
-        own = [{**error, "loc": error["loc"][2:]} for error in errors if error["loc"][:2] == ("models", index)]
-        if isinstance(entry, dict) and (kept := partial_model(entry, own)):
+        if isinstance(entry, dict) and (kept := partial_model(entry, own.get(index, ()))):
             models[index], left_out[index] = kept
     return models, left_out
 

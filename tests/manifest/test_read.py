@@ -206,6 +206,7 @@ WRONG = [
     (tensor("shape: [{lower: 1, upper: 4, default: 9}]"), "4:71", "the default 9 is outside of 1 to 4"),
     (tensor("enumerated: [[1, 4], [4]]"), "4:54", "rank 1, the first one rank 2"),
     (tensor("enumerated: [[1, 4], [1, 4]]"), "4:54", "listed twice"),
+    (tensor("enumerated: [" + "[1]," * 129 + "]"), "4:45", "the list has 129 items; give at most 128"),
     (tensor("shape: [1], enumerated: [[1]]"), "4:32", "both shape and enumerated"),
     (tensor("shape: [1], dtype: int64"), "4:52", "float32, float16 or int32"),
     (tensor("shape: [1], dtype: float16"), "4:52", "a .mlmodel knows no float16"),
@@ -334,6 +335,14 @@ def test_what_defaults_say_wrong_is_said_once_and_where_it_is_written(said: Said
     assert [line.split(" ")[0] for line in complaints] == ["2:40:", "3:11:"]
 
 
+def test_half_a_record_in_defaults_is_right_where_each_model_says_the_other_half(said: Said) -> None:
+    defaults = "defaults: {validate: {labelled: {min_accuracy: 0.5}}, inputs: [{name: x}], classifier: {}}"
+    rest = "validate: {labelled: {path: heldout.npz}}, inputs: [{name: x, image: {}}]"
+    text = f"{defaults}\nmodels:\n  - {{name: a, source: {{torchvision: resnet50}}, {rest}}}\n"
+    assert said(text) == []
+    assert [line.split(" ")[0] for line in said(text.replace(rest, ""))] == ["1:33:", "1:63:"]
+
+
 def test_credentials_in_an_address_are_never_repeated(said: Said) -> None:
     text = model(source=f"{{onnx: {{url: 'https://me:hunter2@h/w.onnx', sha256: '{SHA}'}}}}")
     assert "hunter2" not in "".join(said(text))
@@ -405,7 +414,7 @@ def test_targets_have_the_formats_defaults(read) -> None:
 
 def test_a_manifest_that_is_not_there_names_the_one_that_is(repository: Path) -> None:
     (repository / "right.yml").write_text(model(), encoding="utf-8")
-    with pytest.raises(ManifestError, match="did you mean .*right.yml"):
+    with pytest.raises(ManifestError, match=r"did you mean .*right\.yml"):
         read_manifest(repository / "rihgt.yml")
     with pytest.raises(ManifestError, match="Is a directory"):
         read_manifest(repository)
@@ -416,7 +425,7 @@ def test_without_git_the_manifests_folder_is_all_there_is(tmp_path: Path) -> Non
     path = tmp_path / "models" / "models.yml"
     path.parent.mkdir()
     path.write_text(model(source="{torchvision: resnet50, checkpoint: ../w.pth}"))
-    with pytest.raises(ManifestError, match="no .git is found above the manifest"):
+    with pytest.raises(ManifestError, match=r"no \.git is found above the manifest"):
         read_manifest(path)
 
 
