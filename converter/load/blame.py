@@ -25,5 +25,6 @@ def _is_users(filename: str) -> bool:
 
 
 def _relative(filename: str | None, root: Path) -> str:
-    path = Path(filename or "?")
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+    path = Path(filename or "?").resolve()
+    inside = root.resolve()
+    return path.relative_to(inside).as_posix() if path.is_relative_to(inside) else str(path)

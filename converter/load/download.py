@@ -6,6 +6,7 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -109,21 +110,16 @@ def _write(chunks: Iterator[bytes], partial: Path, url: str, limit_bytes: int) -
     return sha256.hexdigest()
 
 
-class _writing:  # noqa: N801  a context manager that reads as a word
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
     """Turns the cache's own trouble (full disk, no permission) into a SourceError."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, OSError):
-            raise SourceError(
-                f"the download cache {self.folder} cannot be written: {error.strerror or type(error).__name__}",
-                fix="free space there, or choose another folder for the cache",
-            ) from error
+    try:
+        yield
+    except OSError as error:
+        raise SourceError(
+            f"the download cache {folder} cannot be written: {error.strerror or type(error).__name__}",
+            fix="free space there, or choose another folder for the cache",
+        ) from error
 
 
 def _sweep(folder: Path) -> None:

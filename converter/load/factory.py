@@ -5,6 +5,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 
 from converter.errors import SourceError
-from converter.load import blame
+from converter.load import blame, imports
 from converter.load.files import record
 from converter.manifest.schema import FactorySource
 from converter.model import SourceFile
@@ -34,8 +35,9 @@ def build(source: FactorySource, root: Path) -> tuple[torch.nn.Module, tuple[Sou
     Weights that it draws with torch are seeded. Raises SourceError with the user's own lines where their code fails.
     """
     place, name = source.target
-    folders = [(root / place).parent] if source.is_file else [root, _repository(root)]
-    with _importable(list(dict.fromkeys(folder.resolve() for folder in folders)), root):
+    wanted = [(root / place).parent] if source.is_file else [root, _repository(root)]
+    folders = list(dict.fromkeys(folder.resolve() for folder in wanted))
+    with _importable(folders, root):
         module = _import_file(root / place, place, root) if source.is_file else _import_module(place, root)
         function = _function(module, name, place)
         _check_arguments(function, source.arguments, source.factory)
@@ -45,13 +47,16 @@ def build(source: FactorySource, root: Path) -> tuple[torch.nn.Module, tuple[Sou
             f"{source.factory} returned {type(built).__name__}, not a torch.nn.Module",
             fix="return the module itself, its weights loaded or given under `checkpoint`",
         )
-    imported = (sys.modules[name].__file__ for name in sorted(_ours))
-    files = [Path(str(module.__file__)), *(Path(file) for file in imported if file)]
-    unique = dict.fromkeys(file.resolve() for file in files)
-    inside = root.resolve()
+    files = imports.reached(Path(str(module.__file__)), folders)
+    if not source.is_file:
+        files += [file for file in imports.files_of(place, folders) if file not in files]  # the packages around it
+    repository = _repository(root).resolve()
     return built, tuple(
-        record(file, file.relative_to(inside).as_posix() if file.is_relative_to(inside) else file.name)
-        for file in unique
+        record(
+            file,
+            Path(os.path.relpath(file, root.resolve())).as_posix() if file.is_relative_to(repository) else file.name,
+        )
+        for file in files
     )
 
 
@@ -92,7 +97,10 @@ def _import_file(path: Path, shown: str, root: Path) -> ModuleType:
             f"there is no file {shown}", fix="factories are `path/to/file.py:function`, relative to the manifest"
         )
     # A name of its own: the user's `torch.py` or two models' `net.py` never meet.
-    name = f"{_PREFIX}{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}_{path.stem}"
+    identity = str(path.resolve()).encode() + path.read_bytes()
+    name = f"{_PREFIX}{hashlib.sha256(identity).hexdigest()[:12]}_{path.stem}"
+    if name in sys.modules:
+        return sys.modules[name]  # a second run could register the same things twice
     specification = importlib.util.spec_from_file_location(name, path)
     assert specification is not None
     assert specification.loader is not None

@@ -69,7 +69,7 @@ def test_a_function_of_a_package_builds_the_module(tmp_path: Path) -> None:
     write(tmp_path, files)
     built, sources = factory.build(FactorySource(factory="package.net:build"), tmp_path)
     assert built(torch.ones(1, 2)).shape == (1, 3)
-    assert [file.origin for file in sources] == ["package/net.py", "package/__init__.py", "package/base.py"]
+    assert [file.origin for file in sources] == ["package/net.py", "package/base.py", "package/__init__.py"]
 
 
 def test_a_package_is_found_from_the_repository_too(tmp_path: Path) -> None:
@@ -94,7 +94,10 @@ def test_the_users_torch_py_does_not_hide_torch_and_late_imports_work(tmp_path: 
     assert sys.path[-1] == str(tmp_path)
 
 
-def test_the_sources_are_recorded(tmp_path: Path) -> None:
+def test_the_sources_are_recorded_whatever_was_imported_before(tmp_path: Path) -> None:
+    write(tmp_path, {"models/before.py": "from other import *\n" + NET})
+    (tmp_path / "models/other.py").write_text("")
+    build(tmp_path, "models/before.py:build")
     write(tmp_path, {"models/net.py": "from layers import build", "models/layers.py": NET, "models/other.py": ""})
     _, files = factory.build(FactorySource(factory="models/net.py:build"), tmp_path)
     assert [file.origin for file in files] == ["models/net.py", "models/layers.py"]

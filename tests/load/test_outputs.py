@@ -75,7 +75,7 @@ def test_gradients_are_off(tmp_path: Path) -> None:
 
 def test_an_answer_that_changes_is_refused_and_rounding_is_not() -> None:
     outputs.refuse_chance(["a", "b"], [B * 100, torch.tensor([7])], [B * 100.01, torch.tensor([7])])
-    for first, again in (([B], [B * 1.1]), ([torch.tensor([7])], [torch.tensor([8])]), ([B], [torch.ones(2)])):
+    for first, again in (([B], [B * 1.1]), ([torch.tensor([70000])], [torch.tensor([70001])]), ([B], [torch.ones(2)])):
         with pytest.raises(SourceError, match="output a differs from one run to the next"):
             outputs.refuse_chance(["a"], first, again)
 
