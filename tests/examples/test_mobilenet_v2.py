@@ -11,7 +11,7 @@ from torchvision.models import MobileNet_V2_Weights
 
 import converter
 from converter.convert import convert
-from converter.load import load
+from converter.load import attachments, load
 from converter.manifest import read_manifest
 from converter.validate import reference_of, validate
 
@@ -34,7 +34,7 @@ def built(examples, networks, tmp_path_factory):
     (target,), (route,) = model.targets, model.routes
     source = load(model, root=model.folder, cache=folder / "cache")
     conversion = convert(source, route, target, folder / f"{model.name}.{target.format}")
-    reference = reference_of(source, model, cache=folder / "cache")
+    reference = reference_of(source, attachments(model, cache=folder / "cache"), seeds=model.validation.seeds)
     return source, conversion.path, validate(source, reference, conversion, model.validation)
 
 

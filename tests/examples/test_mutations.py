@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from converter.convert import convert
-from converter.load import load
+from converter.load import attachments, load
 from converter.manifest import read_manifest
 from converter.model import Interface, Target
 from converter.validate import reference_of, validate
@@ -65,7 +65,7 @@ def prepared(name, examples, cache):
     """A model of models.yml, loaded, and its reference."""
     model = next(m for m in read_manifest(examples / "models.yml").models if m.name == name)
     source = load(model, root=model.folder, cache=cache)
-    return model, source, reference_of(source, model, cache=cache)
+    return model, source, reference_of(source, attachments(model, cache=cache), seeds=model.validation.seeds)
 
 
 def checked(prepared, mutate, route, target, folder):
