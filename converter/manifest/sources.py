@@ -23,7 +23,9 @@ class File(Record):
     path: Line | None = Field(None, description="Path relative to the manifest's folder, inside the repository.")
     url: Line | None = Field(None, description="https:// or s3:// address; credentials come from the environment.")
     sha256: Sha256 | None = Field(
-        None, description="SHA-256 of the file. Required for a URL that is loaded as a model or checkpoint."
+        None,
+        description="SHA-256 of the file. Required for torchscript, exported and onnx files, and for a checkpoint that is "
+        "given by url; elsewhere optional, and recorded.",
     )
 
     def rules(self) -> Iterator[Fault]:
