@@ -48,8 +48,8 @@ def lower(graph: Graph, *, interface: Interface | None, target: Target) -> tuple
     from coremltools.converters.mil.mil import Function, Program
 
     interface = interface or interface_of(graph)[0]
-    mb_names().clear()
     _refuse_unknown(graph)
+    _reserve(interface)
     lowering = _Lowering(graph, "fp16" if target.compute_precision == "float16" else "fp32")
     given = match_inputs(graph.inputs, interface)
     placeholders = {given[name].name: _placeholder(given[name]) for name in graph.inputs}
@@ -68,11 +68,21 @@ def lower(graph: Graph, *, interface: Interface | None, target: Target) -> tuple
     return program, list(PASSES)
 
 
-def mb_names() -> dict[str, int]:
-    """The Builder's count of the names it gave; cleared, the same graph always gives the same program."""
+def _reserve(interface: Interface) -> None:
+    """Begin the Builder's names afresh, so that a graph always gives the same program, and past the interface's own.
+
+    The Builder counts: `linear_8` is its ninth linear; an output may be called that too.
+    """
     from coremltools.converters.mil.mil import Builder
 
-    return cast(dict[str, int], Builder.name_count)
+    Builder.name_count.clear()
+    names = [feature.name for feature in (*interface.inputs, *interface.outputs)]
+    if interface.classifier is not None:
+        names += [interface.classifier.probabilities_name, interface.classifier.predicted_feature_name]
+    for name in names:
+        stem, _, number = name.rpartition("_")
+        if stem and number.isdecimal():
+            Builder.name_count[stem] = max(Builder.name_count[stem], int(number) + 1)
 
 
 @dataclass(frozen=True)
@@ -205,6 +215,7 @@ class _Lowering:
     precision: str
     values: dict[str, Shaped] = field(default_factory=dict)
     refused: list[Support] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)  # of constants, and what they stand for
 
     def run(self) -> None:
         for node in self.graph.nodes:
@@ -273,7 +284,9 @@ class _Lowering:
         key = f"{name}:{precision}"
         if key not in self.values:
             dtype = np.float16 if precision == "fp16" else np.float32
-            self.values[key] = mb.const(val=builder.narrow(array, dtype), name=f"{valid_name(name)}_{precision}")
+            self.values[key] = mb.const(
+                val=builder.narrow(array, dtype), name=_unique(f"{name}_{precision}", self.names)
+            )
         return self.values[key]
 
     def _checked(self, node: Node, name: str, value: Shaped) -> Shaped:
