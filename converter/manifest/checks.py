@@ -24,7 +24,7 @@ from converter.manifest.torchvision_names import category_count
 
 _Path = tuple[Key, ...]
 
-# Of dist, of Windows, and of git; a model's folder cannot have such a name everywhere.
+# Files of the output folder, and devices of Windows: a model's folder cannot have such a name everywhere.
 _TAKEN = {"build.json", "sha256sums", "report.md"}
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{device}{digit}" for device in ("com", "lpt") for digit in range(1, 10))}
 

@@ -24,8 +24,8 @@ class File(Record):
     url: Line | None = Field(None, description="https:// or s3:// address; credentials come from the environment.")
     sha256: Sha256 | None = Field(
         None,
-        description="SHA-256 of the file. Required for torchscript, exported and onnx files, and for a checkpoint that is "
-        "given by url; elsewhere optional, and recorded.",
+        description="SHA-256 of the file. Required for torchscript, exported and onnx files, and for a checkpoint that "
+        "is given by url; elsewhere optional, and recorded.",
     )
 
     def rules(self) -> Iterator[Fault]:
