@@ -25,7 +25,7 @@ class Weights:
 
         Raises EvaluationError if their count differs from the shape's.
         """
-        if self._message.HasField("quantization"):
+        if self._form in ("rawValue", "int8RawValue"):
             return self._dequantised(shape, channel_axis)
         if self._stored.numel() != math.prod(shape):
             raise EvaluationError(_miscounted(self._stored.numel(), shape), fix=_FIX)
@@ -34,22 +34,26 @@ class Weights:
     @property
     def count(self) -> int | None:
         """How many numbers there are; None where quantisation packs them and the layer alone knows."""
-        return None if self._message.HasField("quantization") else self._stored.numel()
+        return None if self._form in ("rawValue", "int8RawValue") else self._stored.numel()
 
     @cached_property
-    def _stored(self) -> torch.Tensor:
+    def _form(self) -> str:
+        """The field that holds the numbers; a quantization without rawValue, which coremltools leaves, says nothing."""
         message = self._message
         forms = [
             name for name in ("floatValue", "float16Value", "rawValue", "int8RawValue") if len(getattr(message, name))
         ]
         if len(forms) > 1:
             raise EvaluationError(f"weights are stored twice: {' and '.join(forms)}", fix=_FIX)
-        if forms == ["float16Value"]:
+        return forms[0] if forms else "floatValue"
+
+    @cached_property
+    def _stored(self) -> torch.Tensor:
+        message = self._message
+        if self._form == "float16Value":
             if len(message.float16Value) % 2:
                 raise EvaluationError("float16 weights have an odd number of bytes", fix=_FIX)
             return torch.from_numpy(np.frombuffer(message.float16Value, "<f2").astype(np.float32))
-        if forms in (["rawValue"], ["int8RawValue"]):
-            raise EvaluationError(f"weights are in {forms[0]} without their quantization", fix=_FIX)
         return torch.from_numpy(_floats(message))
 
     def _dequantised(self, shape: tuple[int, ...], channel_axis: int) -> torch.Tensor:

@@ -72,6 +72,13 @@ def test_one_scale_serves_all_channels():
     assert Weights(linear([0b01100011], bits=2, bias=[-1])).shaped(4).tolist() == [0, 1, -1, 2]
 
 
+def test_an_emptied_quantization_is_none():
+    stored = message(floatValue=[1, 2])
+    stored.quantization.Clear()
+    stored.quantization.SetInParent()
+    assert Weights(stored).shaped(2).tolist() == [1, 2]
+
+
 SHORT_TABLE = message(rawValue=bytes(1))
 SHORT_TABLE.quantization.numberOfBits = 2
 SHORT_TABLE.quantization.lookupTableQuantization.floatValue.extend([1, 2, 3])
@@ -88,7 +95,8 @@ DYNAMIC.quantization.numberOfBits = 8
         (message(float16Value=bytes(6)), (2,), "hold 3 values"),
         (message(float16Value=bytes(5)), (2,), "odd number of bytes"),
         (message(floatValue=[1], float16Value=bytes(2)), (1,), "stored twice: floatValue and float16Value"),
-        (message(rawValue=bytes(4)), (4,), "rawValue without their quantization"),
+        (message(rawValue=bytes(4)), (4,), "quantised to 0 bits"),
+        (message(floatValue=[1], rawValue=bytes(1)), (1,), "stored twice: floatValue and rawValue"),
         (linear([1, 2, 3]), (4,), r"hold 3 bytes, 4 values \(shape \[4\]\) of 8 bits need 4"),
         (linear([1, 2, 3], bits=4), (4,), "hold 3 bytes, 4 values .* of 4 bits need 2"),
         (linear([1, 2], bits=9), (2,), "quantised to 9 bits"),
