@@ -206,10 +206,10 @@ def _named(inputs: tuple[str, ...]) -> dict[str, Path]:
 def inspect(model: Path, as_json: bool) -> int:
     """Show what a Core ML file is: interface, ops, sizes, labels, metadata."""
     from converter.evaluate import describe
-    from converter.package.record import plain
+    from converter.plain import to_plain
 
     description = describe(model)
-    click.echo(json.dumps(plain(description), ensure_ascii=False, indent=2) if as_json else str(description))
+    click.echo(json.dumps(to_plain(description), ensure_ascii=False, indent=2) if as_json else str(description))
     return 0
 
 

@@ -156,6 +156,15 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Attachments:
+    """What else the manifest names for a model, on this machine; `labelled` is an .npz or a folder of pictures."""
+
+    samples: tuple[Path, ...] = ()
+    labelled: Path | None = None
+    extra: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Target:
     """What to build. A .mlmodel (NeuralNetwork) has no compute precision of its own: it says float32."""
 

@@ -60,8 +60,7 @@ def run(manifest: "Manifest", options: Options, console: Console) -> tuple[Model
 
 def build(model: "Model", folder: Path, cache: Path, tell: Tell) -> ModelRecord:
     """One model through all stages, in a worker process; what goes wrong on the way becomes part of its record."""
-    from converter.load import load
-    from converter.load.files import locate
+    from converter.load import attachments, load
     from converter.package import package
     from converter.report import render_card
     from converter.validate import reference_of, store
@@ -70,9 +69,10 @@ def build(model: "Model", folder: Path, cache: Path, tell: Tell) -> ModelRecord:
     source: Source | None = None
     try:
         with trip.stage("load"):
+            files = attachments(model, cache=cache)
             source = load(model, root=model.folder, cache=cache)
         with trip.stage("reference"):
-            reference = reference_of(source, model, cache=cache)
+            reference = reference_of(source, files, seeds=model.validation.seeds)
         for target in model.targets:
             trip.attempts += _attempts(model, source, reference, target, folder, trip)
         record = _record(model, source, trip)
@@ -80,8 +80,7 @@ def build(model: "Model", folder: Path, cache: Path, tell: Tell) -> ModelRecord:
             return record
         with trip.stage("package"), writing(folder):
             conversions = [a.conversion for a in trip.attempts if a.passed and a.conversion]
-            extra = [locate(file, root=model.folder, cache=cache)[0] for file in model.extra]
-            artifacts = package(source, conversions, extra, folder)
+            artifacts = package(source, conversions, files.extra, folder)
             artifacts += store(reference, source, trip.attempts, folder)
             record = replace(record, artifacts=tuple(artifacts))
             card = folder / f"{model.name}.md"

@@ -9,12 +9,13 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "converter").rglob("*.py"))
 STAGES = ["manifest", "load", "convert", "validate", "report", "package", "publish"]
 # what every room may use
-SHARED = {"", "model", "errors"}
+SHARED = {"", "model", "errors", "plain"}
 # room -> the other rooms it may import
 ALLOWED = {
     "registry": set(),
     "model": set(),
     "errors": set(),
+    "plain": set(),
     "manifest": set(),
     "load": {"manifest"},
     "convert": {"registry"},

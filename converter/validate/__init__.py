@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from converter.errors import ConverterError
-from converter.model import Artifact, Attempt, Conversion, Reference, Source, Validation
+from converter.model import Artifact, Attachments, Attempt, Conversion, Reference, Source, Validation
 from converter.package.checksums import artifact
 from converter.validate.check import answers, judge
 from converter.validate.engines import engine
@@ -19,39 +19,30 @@ from converter.validate.gates import Gates
 from converter.validate.references import Candidate, References, read_references, write_references
 
 if TYPE_CHECKING:
-    from converter.manifest.schema import Labelled, Model, ValidationOptions
+    from converter.manifest.schema import ValidationOptions
 
 __all__ = ["reference_of", "store", "validate"]
 
 
-def reference_of(source: Source, model: "Model", *, cache: Path) -> Reference:
-    """Ask the source framework, in float32, for what the manifest's samples and labelled set have to give.
+def reference_of(source: Source, files: Attachments, *, seeds: int) -> Reference:
+    """Ask the source framework, in float32, for what the samples and the labelled set have to give.
 
-    Raises SourceError for a sample that does not fit and ValidationError for NaN or infinity in the source's answers.
+    `seeds` inputs are made up where there are no sample files. Raises SourceError for a sample that does not fit and
+    ValidationError for NaN or infinity in the source's answers.
     """
-    from converter.load.files import locate
     from converter.validate.labelled import labelled
     from converter.validate.reference import reference
     from converter.validate.samples import samples
 
-    options, interface = model.validation, source.interface
     try:
-        files = [locate(file, root=model.folder, cache=cache)[0] for file in options.samples]
-        asked = samples(interface, files, seeds=options.seeds)
-        known = labelled(interface, _labelled_path(options.labelled, model, cache)) if options.labelled else ()
-        if not files:
-            # Real inputs say more than seeded ones: some of the labelled set are compared value by value as well.
-            asked = (*asked, *known[:: max(1, len(known) // options.seeds)][: options.seeds])
+        asked = samples(source.interface, files.samples, seeds=seeds)
+        known = labelled(source.interface, files.labelled) if files.labelled else ()
     except ConverterError as error:
         raise error.within(source.place, "validate") from None
+    if not files.samples:
+        # Real inputs say more than seeded ones: some of the labelled set are compared value by value as well.
+        asked = (*asked, *known[:: max(1, len(known) // seeds)][:seeds])
     return reference(source, asked, known)
-
-
-def _labelled_path(file: "Labelled", model: "Model", cache: Path) -> Path:
-    from converter.load.files import locate
-
-    folder = model.folder / file.path if file.path else None
-    return folder if folder and folder.is_dir() else locate(file, root=model.folder, cache=cache)[0]
 
 
 def validate(source: Source, reference: Reference, conversion: Conversion, options: "ValidationOptions") -> Validation:

@@ -1,17 +1,16 @@
 """Check a finished output folder again, by the references that lie in it."""
 
-import json
 import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from converter.errors import ConverterError, OutputError, ValidationError
-from converter.model import Validation
+from converter.errors import ConverterError, ValidationError
+from converter.model import ModelRecord, Validation
 from converter.package.checksums import sha256
 from converter.package.dist import RECORD
+from converter.package.record import read_record
 from converter.validate.check import answers, judge
 from converter.validate.engines import Engine
 from converter.validate.engines import engine as engine_called
@@ -54,31 +53,13 @@ def validate_dist(dist: Path, engine: str) -> Iterator[Result]:
     is wrong with one file is its Result.
     """
     answering = engine_called(engine)
-    record = _record(dist)
-    return (result for model in record["models"] if not model["error"] for result in _model(dist, model, answering))
+    models = read_record(dist).models
+    return (result for model in models if model.passed for result in _model(dist, model, answering))
 
 
-def _record(dist: Path) -> Any:
-    try:
-        record = json.loads((dist / RECORD).read_text(encoding="utf-8"))
-        for model in record["models"]:
-            _ = (
-                model["name"],
-                model["error"],
-                [artifact["path"] + artifact["sha256"] for artifact in model["artifacts"]],
-            )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise OutputError(
-            f"the record of the build cannot be read: {type(error).__name__}: {error}",
-            where=(str(dist / RECORD),),
-            fix="name a folder that `convert` has finished",
-        ) from error
-    return record
-
-
-def _model(dist: Path, model: Any, engine: Engine) -> Iterator[Result]:
-    name = model["name"]
-    digests = {artifact["path"]: artifact["sha256"] for artifact in model["artifacts"]}
+def _model(dist: Path, model: ModelRecord, engine: Engine) -> Iterator[Result]:
+    name = model.name
+    digests = {artifact.path: artifact.sha256 for artifact in model.artifacts}
     stored = f"{name}/{name}.references.npz"
     try:
         references = read_references(_intact(dist, stored, digests))

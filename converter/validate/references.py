@@ -8,21 +8,19 @@ what the arrays are:
     answers/FILE/SAMPLE/...  values/NAME, scores      the answers of the engine that checked FILE first
 """
 
-import dataclasses
 import io
 import json
-import types
-import typing
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 import numpy as np
 
 from converter.errors import ValidationError
 from converter.model import Activation, Interface, Precision, Reference, Sample
+from converter.plain import from_plain, to_plain
 from converter.validate.check import Answers
 from converter.validate.engines import Answer
 from converter.validate.gates import Gates
@@ -114,8 +112,8 @@ def _flatten(references: References) -> tuple[dict[str, np.ndarray], dict[str, A
     described = {
         "version": VERSION,
         "model": references.model,
-        "interface": dataclasses.asdict(references.interface),
-        "gates": dataclasses.asdict(references.gates),
+        "interface": to_plain(references.interface),
+        "gates": to_plain(references.gates),
         "engine": reference.engine,
         "scores_activation": reference.scores_activation,
         "samples": [sample.name for sample in reference.samples],
@@ -153,8 +151,8 @@ def _restore(described: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
     activation: Activation | None = described["scores_activation"]
     return References(
         model=described["model"],
-        interface=_record(Interface, described["interface"]),
-        gates=_record(Gates, described["gates"]),
+        interface=from_plain(Interface, described["interface"]),
+        gates=from_plain(Gates, described["gates"]),
         reference=Reference(
             samples=tuple(
                 Sample(name=name, inputs=below(f"inputs/{index}/")) for index, name in enumerate(described["samples"])
@@ -192,27 +190,3 @@ def _restore(described: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
             for one in described["candidates"]
         ),
     )
-
-
-def _record(kind: Any, value: Any) -> Any:
-    """A frozen record of model.py from its JSON values, by the types of its fields."""
-    if dataclasses.is_dataclass(kind):
-        hints = get_type_hints(kind)
-        if set(value) - set(hints):
-            raise ValueError(f"{getattr(kind, '__name__', kind)} has no {sorted(set(value) - set(hints))}")
-        return typing.cast(Any, kind)(**{name: _record(hints[name], item) for name, item in value.items()})
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin is tuple:
-        members = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
-        return tuple(_record(member, item) for member, item in zip(members, value, strict=True))
-    if origin in (Union, types.UnionType):
-        # A dictionary is the record that has its keys, a list the one tuple; numbers, texts and null are themselves.
-        for member in arguments:
-            if isinstance(value, dict) and dataclasses.is_dataclass(member):
-                if {field.name for field in dataclasses.fields(member)} == set(value):
-                    return _record(member, value)
-            elif isinstance(value, list) and get_origin(member) is tuple:
-                return _record(member, value)
-        if isinstance(value, dict | list):
-            raise ValueError(f"{value} is none of {kind}")
-    return value

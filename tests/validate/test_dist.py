@@ -1,5 +1,3 @@
-import hashlib
-import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,20 +7,35 @@ import pytest
 
 from converter.errors import ManifestError, OutputError, SourceError
 from converter.manifest.schema import ValidationOptions
-from converter.model import Attempt, Conversion, Target
+from converter.model import Attachments, Attempt, BuildRecord, Conversion, Metadata, ModelRecord, Target
+from converter.package.checksums import artifact
+from converter.package.record import to_json
 from converter.validate import dist as dist_module
 from converter.validate import reference_of, store, validate
 from converter.validate.dist import validate_dist
 from converter.validate.references import read_references
 
 
-def manifest(folder: Path, **options) -> SimpleNamespace:
-    return SimpleNamespace(validation=ValidationOptions(**options), folder=folder)
-
-
 def conversion(path: Path, precision="float32") -> Conversion:
     target = Target(format=path.suffix[1:], deployment_target="iOS16", compute_precision=precision)
     return Conversion(route="direct", target=target, path=path, seconds=1.0, versions={})
+
+
+def record(name: str, artifacts=(), error="") -> ModelRecord:
+    return ModelRecord(
+        name=name,
+        place="",
+        source="",
+        source_files=(),
+        attempts=(),
+        artifacts=artifacts,
+        interface=None,
+        metadata=Metadata(),
+        notes=(),
+        error=error,
+        exit_code=0,
+        seconds={},
+    )
 
 
 @pytest.fixture
@@ -32,14 +45,14 @@ def finished(source, stand_in, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(dist_module, "engine_called", lambda name: stand_in())
     held = tmp_path / "held.npz"
     np.savez(held, image=np.zeros((3, 32, 32, 3), np.uint8), labels=[0, 1, 2])
-    model = manifest(tmp_path, seeds=6, labelled={"path": "held.npz", "max_accuracy_drop": 0.0})
+    options = ValidationOptions(seeds=6, labelled={"path": "held.npz", "max_accuracy_drop": 0.0})
     folder = tmp_path / "dist" / "small"
     folder.mkdir(parents=True)
-    reference = reference_of(source, model, cache=tmp_path)
+    reference = reference_of(source, Attachments(labelled=held), seeds=options.seeds)
     attempts = []
     for path, precision in ((folder / "small.mlmodel", "float32"), (folder / "small.mlpackage", "float16")):
         made = conversion(path, precision)
-        validation = validate(source, reference, made, model.validation)
+        validation = validate(source, reference, made, options)
         attempts.append(Attempt(route="direct", format=path.suffix[1:], conversion=made, validation=validation))
     (folder / "small.mlmodel").write_bytes(b"a network")
     (folder / "small.mlpackage").mkdir()
@@ -47,13 +60,14 @@ def finished(source, stand_in, tmp_path: Path, monkeypatch):
     shutil.make_archive(str(folder / "small.mlpackage"), "zip", folder, "small.mlpackage")
     shutil.rmtree(folder / "small.mlpackage")
     artifacts = store(reference, source, attempts, folder)
-    entries = [{"path": a.path, "sha256": a.sha256} for a in artifacts]
-    for name in ("small.mlmodel", "small.mlpackage.zip"):
-        digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-        entries.append({"path": f"small/{name}", "sha256": digest})
-    failed = {"name": "other", "error": "it failed", "artifacts": []}
-    record = {"models": [{"name": "small", "error": "", "artifacts": entries}, failed]}
-    (tmp_path / "dist" / "build.json").write_text(json.dumps(record))
+    entries = [
+        *artifacts,
+        *(artifact(folder / name, folder.parent) for name in ("small.mlmodel", "small.mlpackage.zip")),
+    ]
+    models = (record("small", artifacts=tuple(entries)), record("other", error="it failed"))
+    (tmp_path / "dist" / "build.json").write_text(
+        to_json(BuildRecord(manifest="models.yml", commit="", models=models, seconds=1.0))
+    )
     return SimpleNamespace(dist=tmp_path / "dist", folder=folder, attempts=attempts, artifacts=artifacts)
 
 
@@ -126,7 +140,7 @@ def test_a_missing_file_fails_and_the_others_are_checked(finished):
 def test_a_folder_without_a_record_is_refused(tmp_path: Path, content):
     if content is not None:
         (tmp_path / "build.json").write_text(content)
-    with pytest.raises(OutputError, match=r"build\.json: the record of the build cannot be read"):
+    with pytest.raises(OutputError, match=r"holds no build\.json|build\.json cannot be read"):
         validate_dist(tmp_path, "reference")
 
 
@@ -139,4 +153,4 @@ def test_core_ml_is_refused_before_anything_is_read(tmp_path: Path, monkeypatch)
 def test_samples_that_do_not_fit_name_the_model(source, tmp_path: Path):
     np.savez(tmp_path / "bad.npz", pixels=np.zeros(3))
     with pytest.raises(SourceError, match=r"models\.yml:1:1 small > validate > .*bad\.npz"):
-        reference_of(source, manifest(tmp_path, samples=("bad.npz",)), cache=tmp_path)
+        reference_of(source, Attachments(samples=(tmp_path / "bad.npz",)), seeds=4)
