@@ -14,7 +14,7 @@ from converter.convert.onnx import builder
 from converter.convert.onnx.builder import Operand, OutputCount, Unsupported, Var, mb
 from converter.convert.onnx.graph import Graph, Node, TensorType
 from converter.convert.onnx.ops import TABLES
-from converter.convert.onnx.prepare import match_inputs, prepare
+from converter.convert.onnx.prepare import bound_inputs, match_inputs, prepare
 from converter.convert.onnx.views import Shaped, View, tensor
 from converter.errors import ConversionError, UnsupportedOpsError
 from converter.model import ImageInput, Interface, Output, Range, Target, TensorInput
@@ -47,11 +47,13 @@ def lower(graph: Graph, *, interface: Interface | None, target: Target) -> tuple
     import coremltools as ct
     from coremltools.converters.mil.mil import Function, Program
 
-    interface = interface or interface_of(graph)[0]
+    declared, interface = interface, interface or interface_of(graph)[0]
     _refuse_unknown(graph)
     _reserve(interface)
     lowering = _Lowering(graph, "fp16" if target.compute_precision == "float16" else "fp32")
     given = match_inputs(graph.inputs, interface)
+    if declared is not None:
+        bound_inputs({name: graph.types[name] for name in graph.inputs}, interface)
     placeholders = {given[name].name: _placeholder(given[name]) for name in graph.inputs}
     opset = getattr(ct.target, target.deployment_target)
     program = Program()

@@ -148,8 +148,14 @@ def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _check(model: onnx.ModelProto) -> onnx.ModelProto:
+    checked = onnx.ModelProto()
+    checked.CopyFrom(model)
+    for output in checked.graph.output:  # the checker insists on output shapes, which nothing needs and some leave out
+        if not output.type.tensor_type.HasField("shape") and output.type.WhichOneof("value") in (None, "tensor_type"):
+            elem_type = output.type.tensor_type.elem_type or onnx.TensorProto.FLOAT
+            output.CopyFrom(helper.make_tensor_value_info(output.name, elem_type, [None]))
     try:
-        onnx.checker.check_model(model)
+        onnx.checker.check_model(checked)
     except onnx.checker.ValidationError as error:
         unknown = "No Op registered" in str(error) or "No opset import" in str(error)
         # Operators that nobody knows are reported by `lower`, all at once, with their names.
@@ -165,23 +171,24 @@ def _inline(model: onnx.ModelProto) -> onnx.ModelProto:
 def _input_types(
     graph: onnx.GraphProto, constants: Mapping[str, np.ndarray], interface: Interface | None
 ) -> dict[str, TensorType]:
-    values = [value for value in graph.input if value.name not in constants]
-    if interface is not None and len(interface.inputs) != len(values):
-        raise ConversionError(
-            f"the model takes {len(values)} inputs ({', '.join(v.name for v in values)}), "
-            f"the manifest gives {len(interface.inputs)} ({', '.join(i.name for i in interface.inputs)})",
-            fix="list the model's inputs in its order",
-        )
-    types = {value.name: tensor_type(value.type) for value in values}
-    if interface is None:
-        return types
-    for name, given in match_inputs(tuple(types), interface).items():
-        types[name] = _with_shape(name, types[name], _given_shape(given))
-    return types
+    types = {value.name: tensor_type(value.type) for value in graph.input if value.name not in constants}
+    return types if interface is None else bound_inputs(types, interface)
+
+
+def bound_inputs(types: Mapping[str, TensorType], interface: Interface) -> dict[str, TensorType]:
+    """The inputs' types with the shapes that the interface gives, or ConversionError where the two disagree."""
+    matched = match_inputs(tuple(types), interface)
+    return {name: _with_shape(name, types[name], _given_shape(given)) for name, given in matched.items()}
 
 
 def match_inputs(names: Sequence[str], interface: Interface) -> dict[str, Any]:
     """The interface's input for each of the graph's: by name where all names occur, else by position."""
+    if len(interface.inputs) != len(names):
+        raise ConversionError(
+            f"the model takes {len(names)} inputs ({', '.join(names)}), "
+            f"the manifest gives {len(interface.inputs)} ({', '.join(i.name for i in interface.inputs)})",
+            fix="list the model's inputs in its order",
+        )
     by_name = {given.name: given for given in interface.inputs}
     if set(by_name) == set(names):
         return {name: by_name[name] for name in names}
