@@ -14,13 +14,15 @@ from converter.evaluate.layers import Network
 from converter.evaluate.mil.program import Program
 from converter.model import Activation, Precision
 
+State = dict[str, list[torch.Tensor]]
+
 _NETWORKS = ("neuralNetwork", "neuralNetworkClassifier", "neuralNetworkRegressor")
 
 
 class Executor(Protocol):
     """What a Program and a Network have in common."""
 
-    def run(self, inputs: Mapping[str, torch.Tensor], wanted: Collection[str]) -> dict[str, Any]: ...
+    def run(self, inputs: Mapping[str, Any], wanted: Collection[str]) -> dict[str, Any]: ...
 
     def activation_input(self, name: str) -> tuple[str, str] | None: ...
 
@@ -53,16 +55,23 @@ class EvaluatedModel:
             raise
 
     def predict(
-        self, data: Mapping[str, Any], *, outputs: Literal["all"] | Sequence[str] | None = None
+        self,
+        data: Mapping[str, Any],
+        state: State | None = None,
+        *,
+        outputs: Literal["all"] | Sequence[str] | None = None,
     ) -> dict[str, Any]:
         """Answer to `data`: name -> array (or what makes one), PIL image, or number.
 
         Images must have the described size and the mode RGB (also where the model wants BGR) or L. Gives name ->
         array, PIL image, str, int or dict as Core ML does: scalars of shape (1,), a classifier's label and dictionary.
-        `outputs` names what is wanted, inner values included (as arrays); "all" gives every value. Raises
-        EvaluationError.
+        A model with states reads and changes `state`, which make_state gives. `outputs` names what is wanted, inner
+        values included (as arrays); "all" gives every value. Raises EvaluationError.
         """
         try:
+            if (state is None) == bool(self.spec.description.state):
+                has = "has states" if state is None else "has no state"
+                raise EvaluationError(f"the model {has}", fix="predict(data, model.make_state()) where it has states")
             accepted = features.accept(self._inputs, data)
             inner = self._inner
             wanted = [*self._outputs, *sorted(inner - set(self._outputs))] if outputs == "all" else outputs
@@ -72,10 +81,16 @@ class EvaluatedModel:
                 near = difflib.get_close_matches(unknown[0], [*self._outputs, *inner])
                 fix = f"did you mean {' or '.join(near)}?" if near else f"outputs are {', '.join(self._outputs)}"
                 raise EvaluationError(f"there is no output or value {unknown[0]!r}", fix=fix)
-            return self._answer(accepted, wanted)
+            return self._answer({**accepted, **(state or {})}, wanted)
         except EvaluationError as error:
             error.within(self.name)
             raise
+
+    def make_state(self) -> State:
+        """A new state, all zero; raises EvaluationError where the model has none."""
+        if not isinstance(self._executor, Program) or not self.spec.description.state:
+            raise EvaluationError("the model has no state", where=[self.name])
+        return self._executor.make_state()
 
     def activation_input(self, output: str) -> tuple[str, Activation] | None:
         """The value before the softmax or sigmoid that makes `output`, and which of the two; else None.
@@ -92,7 +107,7 @@ class EvaluatedModel:
         """The type of every operation or layer, in order."""
         return self._executor.op_types()
 
-    def _answer(self, accepted: Mapping[str, torch.Tensor], wanted: Sequence[str]) -> dict[str, Any]:
+    def _answer(self, accepted: Mapping[str, Any], wanted: Sequence[str]) -> dict[str, Any]:
         made = self._classifier.made if self._classifier else ("", "")
         scores = self._classifier.scores if self._classifier else ""
         needed = dict.fromkeys(scores if name in made else name for name in wanted)

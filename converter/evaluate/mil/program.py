@@ -140,7 +140,7 @@ class Program:
         """Hold the model's description, which is what the app sees, against the function. Nothing else does."""
         complaints = []
         for what, features, names in (
-            ("input", description.input, list(self.inputs)),
+            ("input", [*description.input, *description.state], list(self.inputs)),
             ("output", description.output, list(self._body.outputs)),
         ):
             described = [feature.name for feature in features]
@@ -162,6 +162,14 @@ class Program:
                     )
         if complaints:
             raise EvaluationError("; ".join(complaints), fix="convert the model again")
+
+    def make_state(self) -> dict[str, list[torch.Tensor]]:
+        """The program's states, all zero; a run reads and writes them."""
+        return {
+            name: [torch.zeros([d or 1 for d in kind.element.shape], dtype=kind.element.data_type.carrier)]
+            for name, kind in self.inputs.items()
+            if isinstance(kind, OtherType) and kind.name == "state" and kind.element is not None
+        }
 
     def op_types(self) -> Iterable[str]:
         """The type of each operation, constants left out."""
@@ -259,7 +267,7 @@ class Program:
         """`value` in the data type that the program declares; its shape must be the declared one."""
         if not isinstance(kind, TensorType):
             return value
-        if kind.data_type.kind == "string":
+        if isinstance(value, str if kind.data_type.kind == "string" else int):  # a label, by classify
             return value
         if not isinstance(value, torch.Tensor):
             raise EvaluationError(f"{what} is a {type(value).__name__}, the program declares {kind}")
