@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from converter import __version__
-from converter.errors import ConverterError, EvaluationError, ManifestError
+from converter.errors import ConverterError, EvaluationError, ManifestError, shared_exit_code
 
 if TYPE_CHECKING:
     from converter.model import ModelRecord
@@ -136,8 +136,7 @@ def _build(
         records = run(read, options, console)
         console.table(records)
         console.say(f"{output}: {sum(r.passed for r in records)} of {len(records)} models passed; see report.md there")
-    codes = {record.exit_code for record in records if not record.passed}
-    return records, codes.pop() if len(codes) == 1 else int(bool(codes))
+    return records, shared_exit_code(record.exit_code for record in records if not record.passed)
 
 
 def _cache() -> Path:

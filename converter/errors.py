@@ -16,7 +16,7 @@ Each message says what is wrong, where, and how to fix it. The place is a chain 
 `models.yml:14:5 resnet50 > convert > node "/layer1/conv" (Conv, opset 17)`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Self
 
 
@@ -92,3 +92,9 @@ class PublishError(ConverterError):
 
 class WorkerError(ConverterError):
     exit_code = 9
+
+
+def shared_exit_code(codes: Iterable[int]) -> int:
+    """The exit code of several failures: their own where they agree, else 1; 0 where there are none."""
+    kinds = set(codes)
+    return kinds.pop() if len(kinds) == 1 else int(bool(kinds))

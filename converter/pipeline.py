@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from converter import workers
 from converter.commit import commit_of
 from converter.console import Console
-from converter.errors import ConverterError, ManifestError, OutputError
+from converter.errors import ConverterError, ManifestError, OutputError, ValidationError, shared_exit_code
 from converter.model import Attempt, BuildRecord, ModelRecord, Reference, Route, Source, Target
 from converter.package.checksums import artifact, sums
 from converter.package.dist import RECORD, REPORT, SUMS, Dist, is_full_disk, refusal, writing
@@ -189,7 +189,9 @@ def _attempt(
             attempt = replace(attempt, conversion=convert(source, route, target, path))
         with trip.stage("validate", f"{target.format} {route}"):
             assert attempt.conversion
-            attempt = replace(attempt, validation=validate(source, reference, attempt.conversion, model.validation))
+            validation = validate(source, reference, attempt.conversion, model.validation)
+        code = 0 if validation.passed else ValidationError.exit_code
+        attempt = replace(attempt, validation=validation, exit_code=code)
     except OutputError:
         raise
     except ConverterError as error:
@@ -206,7 +208,7 @@ def _clear(path: Path) -> None:
 def _record(model: "Model", source: Source | None, trip: _Trip, error: ConverterError | None = None) -> ModelRecord:
     """The model's record so far; its error says every attempt that the manifest asks for and that failed."""
     failed = [a for a in trip.attempts if not a.passed and not _made_good(model, a, trip.attempts)]
-    codes = {error.exit_code} if error else {a.exit_code for a in failed}
+    codes = [error.exit_code] if error else [a.exit_code for a in failed]
     words = str(error) if error else "\n".join(a.words for a in failed)
     return ModelRecord(
         name=model.name,
@@ -219,7 +221,7 @@ def _record(model: "Model", source: Source | None, trip: _Trip, error: Converter
         metadata=source.metadata if source else model.metadata.record,
         notes=source.notes if source else (),
         error=words,
-        exit_code=codes.pop() if len(codes) == 1 else int(bool(codes)),
+        exit_code=shared_exit_code(codes),
         seconds=dict(trip.seconds),
     )
 
