@@ -1,6 +1,6 @@
 """NeuralNetwork layers, run with torch: chapters follow the headings of NeuralNetwork.proto."""
 
-from . import (  # noqa: F401  # each declares its layers
+from converter.evaluate.layers import (
     activation,
     allocation,
     broadcasting,
@@ -20,7 +20,7 @@ from . import (  # noqa: F401  # each declares its layers
     selection,
     tensor,
 )
-from .network import Network
-from .table import layers
+from converter.evaluate.layers.network import Network
+from converter.evaluate.layers.table import layers
 
 __all__ = ["Network", "layers"]

@@ -5,9 +5,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from converter.errors import EvaluationError
-
-from .table import Function, layers, messages
-from .weights import Weights
+from converter.evaluate.layers.table import Function, layers, messages
+from converter.evaluate.layers.weights import Weights
 
 
 def identity(x: Tensor) -> Tensor:

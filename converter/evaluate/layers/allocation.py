@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .table import integers, layers, scalar
-from .weights import Weights
+from converter.evaluate.layers.table import integers, layers, scalar
+from converter.evaluate.layers.weights import Weights
 
 
 @layers.op

@@ -9,10 +9,9 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from torch import Tensor
 
 from converter.errors import EvaluationError
+from converter.evaluate.layers.table import messages
+from converter.evaluate.layers.weights import Weights
 from converter.registry import BindError, Op
-
-from .table import messages
-from .weights import Weights
 
 Nested = Callable[[Any], Any]
 """What a nested network's message becomes."""

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .table import layers
+from converter.evaluate.layers.table import layers
 
 
 @layers.op

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from .network import Block
-from .table import layers, scalar
+from converter.evaluate.layers.network import Block
+from converter.evaluate.layers.table import layers, scalar
 
 _FALSE = 1e-6  # a condition whose absolute value is not above this is false
 

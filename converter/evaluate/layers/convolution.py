@@ -6,10 +6,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from converter.errors import EvaluationError
-
-from .geometry import Edges, folded, halved, padded, same_edges, unfolded
-from .table import layers
-from .weights import Weights
+from converter.evaluate.layers.geometry import Edges, folded, halved, padded, same_edges, unfolded
+from converter.evaluate.layers.table import layers
+from converter.evaluate.layers.weights import Weights
 
 
 @layers.op

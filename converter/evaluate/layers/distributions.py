@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .table import integers, layers
+from converter.evaluate.layers.table import integers, layers
 
 
 @layers.op

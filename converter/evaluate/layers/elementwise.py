@@ -5,8 +5,8 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from .table import layers
-from .weights import Weights
+from converter.evaluate.layers.table import layers
+from converter.evaluate.layers.weights import Weights
 
 
 @layers.op

@@ -4,8 +4,7 @@ import torch
 from torch import Tensor
 
 from converter.errors import EvaluationError
-
-from .table import layers
+from converter.evaluate.layers.table import layers
 
 
 @layers.op

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .table import messages
+from converter.evaluate.layers.table import messages
 
 Edges = tuple[tuple[int, int], ...]
 """For each spatial axis, the amount at its start and at its end."""

@@ -4,9 +4,8 @@ import torch
 from torch import Tensor
 
 from converter.errors import EvaluationError
-
-from .geometry import Edges, bilinear, grid, padded
-from .table import layers, messages
+from converter.evaluate.layers.geometry import Edges, bilinear, grid, padded
+from converter.evaluate.layers.table import layers, messages
 
 
 @messages.op

@@ -5,9 +5,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from converter.errors import EvaluationError
-
-from .table import layers
-from .weights import Weights
+from converter.evaluate.layers.table import layers
+from converter.evaluate.layers.weights import Weights
 
 
 @layers.op

@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 from converter.errors import EvaluationError
+from converter.evaluate.layers.activation import identity
+from converter.evaluate.layers.binding import arguments, check, unshadowed
+from converter.evaluate.layers.inputs import check_preprocessing, entered, left
+from converter.evaluate.layers.table import layers
 from converter.registry import Op
-
-from .activation import identity
-from .binding import arguments, check, unshadowed
-from .inputs import check_preprocessing, entered, left
-from .table import layers
 
 _KINDS = ("neuralNetwork", "neuralNetworkClassifier", "neuralNetworkRegressor")
 _SHAPING = {"reshape", "flatten", "copy", "squeeze", "expandDims", "flattenTo2D"}

@@ -8,9 +8,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from converter.errors import EvaluationError
-
-from .geometry import Edges, folded, padded, same_edges, unfolded
-from .table import layers
+from converter.evaluate.layers.geometry import Edges, folded, padded, same_edges, unfolded
+from converter.evaluate.layers.table import layers
 
 
 @layers.op

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .table import Function, layers, messages
-from .weights import Weights
+from converter.evaluate.layers.table import Function, layers, messages
+from converter.evaluate.layers.weights import Weights
 
 _LIMIT = 50.0  # what an activation is given is clipped to ±50
 

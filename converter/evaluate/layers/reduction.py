@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from .table import layers
+from converter.evaluate.layers.table import layers
 
 Axes = tuple[int, ...]
 

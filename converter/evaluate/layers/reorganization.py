@@ -7,9 +7,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from converter.errors import EvaluationError
-
-from .geometry import folded, unfolded
-from .table import layers
+from converter.evaluate.layers.geometry import folded, unfolded
+from converter.evaluate.layers.table import layers
 
 
 @layers.op

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .table import layers, scalar
+from converter.evaluate.layers.table import layers, scalar
 
 
 @layers.op

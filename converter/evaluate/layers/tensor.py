@@ -7,8 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from converter.errors import EvaluationError
-
-from .table import integers, layers, scalar
+from converter.evaluate.layers.table import integers, layers, scalar
 
 
 @layers.op
