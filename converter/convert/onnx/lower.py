@@ -220,6 +220,7 @@ class _Lowering:
     names: dict[str, str] = field(default_factory=dict)  # of constants, and what they stand for
 
     def run(self) -> None:
+        cause: Exception | None = None
         for node in self.graph.nodes:
             try:
                 outputs = self._lower(node)
@@ -229,15 +230,14 @@ class _Lowering:
                 continue
             except ConversionError:
                 raise
-            except Exception as error:
-                raise ConversionError(
-                    f"coremltools refuses the lowering: {error}",
-                    where=(str(node),),
-                    fix="report this with the model; rewriting this operator in the model avoids it",
-                ) from error
+            except Exception as error:  # noqa: BLE001  coremltools raises what it likes for types it does not take
+                self.refused.append(Support(node, f"coremltools refuses it: {error}"))
+                self._stand_in(node)
+                cause = cause or error
+                continue
             self.values.update(outputs)
         if self.refused:
-            raise unsupported(self.refused)
+            raise unsupported(self.refused) from cause
 
     def _lower(self, node: Node) -> dict[str, Shaped]:
         wide = self.precision == "fp16" and any(
@@ -357,7 +357,7 @@ def _outputs(lowering: _Lowering, interface: Interface, reserved: set[str]) -> l
     variables: list[Var] = []
     classifier = interface.classifier
     for index, (name, output) in enumerate(zip(graph.outputs, interface.outputs, strict=True)):
-        value = tensor(lowering._var(name, graph.constants.get(name), lowering.precision))
+        value = _final(lowering, name, output)
         final = output.name
         if index == 0 and classifier is not None:
             final = classifier.probabilities_name
@@ -367,6 +367,13 @@ def _outputs(lowering: _Lowering, interface: Interface, reserved: set[str]) -> l
                 value = mb.sigmoid(x=value)
         variables.append(_named(value, final, output, taken=variables))
     return variables
+
+
+def _final(lowering: _Lowering, name: str, output: Output) -> Var:
+    try:
+        return tensor(lowering._var(name, lowering.graph.constants.get(name), lowering.precision))
+    except Unsupported as error:
+        raise ConversionError(f'output "{output.name}": {error}', fix="reshape it inside the model") from error
 
 
 def _named(value: Var, name: str, output: Output, taken: Sequence[Var]) -> Var:
@@ -414,6 +421,11 @@ def _tensor_input(name: str, original: str, type_: TensorType) -> TensorInput:
         raise ConversionError(
             f'the shape of input "{original}" is not fixed: {words}',
             fix="give its shape in a manifest (a size, or a bounded range), or export the model with fixed shapes",
+        )
+    if len(shape) > builder.MAX_RANK:
+        raise ConversionError(
+            f'input "{original}" is of rank {len(shape)} ({list(shape)}); Core ML ends at {builder.MAX_RANK}',
+            fix="let the model take it in fewer dimensions and reshape it",
         )
     # Core ML has no scalar inputs; a vector of one stands for them.
     return TensorInput(name=name, shape=cast(tuple[int, ...], shape or (1,)), dtype=_boundary(type_, original))

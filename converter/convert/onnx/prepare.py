@@ -315,6 +315,10 @@ class _Walk:
             return [_constant(node)]
         if node.op_type in ("Shape", "Size"):
             return self._shape(node)
+        if node.op_type == "CastLike" and node.input[0] in self.constants and node.input[1] in self.protos:
+            node = helper.make_node(  # only the type of its second input matters
+                "Cast", node.input[:1], node.output, to=self.protos[node.input[1]].tensor_type.elem_type
+            )
         foldable = all(name in self.constants for name in node.input if name) and node.op_type not in _RANDOM
         if not foldable or any(a.type in (a.GRAPH, a.GRAPHS) for a in node.attribute):
             return None

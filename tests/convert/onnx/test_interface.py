@@ -113,17 +113,18 @@ def test_an_output_that_is_an_input_a_constant_or_named_twice_is_still_an_output
 @each_target
 @pytest.mark.parametrize(
     ("elem_type", "dtype", "value"),
-    [(TensorProto.INT64, "int32", [[-3, 0, 7]]), (TensorProto.BOOL, "int32", [[1, 0, 1]]), (TensorProto.DOUBLE, "float32", [[-3.5, 0, 7]])],
-)  # fmt: skip
+    [
+        (TensorProto.INT64, "int32", [[-3, 0, 7]]),
+        (TensorProto.BOOL, "int32", [[1, 0, 1]]),
+        (TensorProto.DOUBLE, "float32", [[-3.5, 0, 7]]),
+    ],
+)
 def test_wide_types_are_narrowed_at_the_border(answer, target, elem_type, dtype, value):
     interface = Interface(
         inputs=(TensorInput(name="x", shape=(1, 3), dtype=dtype),), outputs=(Output(name="y", dtype=dtype),)
     )
-    nodes = (
-        [("Not", ["x"], ["n"]), ("Not", ["n"], ["y"])]
-        if elem_type == TensorProto.BOOL
-        else [("Neg", ["x"], ["n"]), ("Neg", ["n"], ["y"])]
-    )
+    op = "Not" if elem_type == TensorProto.BOOL else "Neg"
+    nodes = [(op, ["x"], ["n"]), (op, ["n"], ["y"])]
     model = model_of(*nodes, inputs=[("x", elem_type, [1, 3])], outputs=["y"])
     got = answer(model, interface, {"x": np.array(value, dtype)}, target)["y"]
     np.testing.assert_array_equal(got, value)

@@ -120,6 +120,7 @@ CASES = [
     case("Mul", 14, x(2, 3), x(3)),
     case("Neg", 13, x(2, 3)),
     case("Neg", 13, x(3, **i4)),
+    case("PRelu", 9, x(2, 3, 4), const(0.3)),
     case("PRelu", 9, x(2, 3, 4, 5), w(3, 1, 1)),
     case("PRelu", 9, x(2, 3), w(3)),
     case("PRelu", 16, x(2, 3, 4), x(3, 1)),
@@ -198,6 +199,7 @@ CASES = [
     case("LayerNormalization", 17, x(2, 3, 8), w(3, 8), axis=1, epsilon=1e-3),
     case("LayerNormalization", 17, x(2, 3, 8), w(8), axis=1),
     case("LayerNormalization", 17, x(2, 3, 8), x(8), x(8)),
+    case("LayerNormalization", 17, x(2, 3, 8), w(8), w(8), outputs=3),
     case("LpNormalization", 6, x(2, 8), p=1),
     case("LpNormalization", 6, x(2, 8), axis=0),
     case("MaxPool", 6, x(1, 2, 9, 9), kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
@@ -239,6 +241,7 @@ CASES = [
     case("Gather", 13, x(5, 4), x(3, low=-5, high=5, dtype=np.int32)),
     case("GatherElements", 13, x(3, 4), np.array([[0, -1, 2, 1]]), axis=0),
     case("GatherND", 12, x(3, 4, 2), np.array([[0, 1], [-1, 2]])),
+    case("GatherND", 13, x(3, 4, 2), x(2, 2, low=-3, high=3, dtype=np.int64)),
     case("OneHot", 11, x(4, low=-5, high=7, dtype=np.int64), const(5, np.int64), const([0.5, 2.0])),
     case("OneHot", 11, x(4, 2, low=0, high=5, dtype=np.int64), const(5, np.int64), ints(0, 1), axis=0),
     case("Pad", 6, x(1, 2, 3, 3), pads=[0, 0, 1, 2, 0, 0, 0, 1], value=1.5),
@@ -266,6 +269,7 @@ CASES = [
     case("Unsqueeze", 11, x(3), axes=[0, 2]),
     case("Unsqueeze", 13, x(3), ints(-1)),
     case("Where", 16, x(2, 3, dtype=bool), x(3), x(2, 1)),
+    case("Where", 16, x(2, 3, dtype=bool), const(-5.0), const(0.0)),
 ]  # fmt: skip
 
 

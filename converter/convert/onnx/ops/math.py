@@ -323,17 +323,24 @@ def Neg(X: Var) -> Var:
 
 @op
 def PRelu(X: Var, slope: Operand) -> Var:
+    """Slopes are one for all or one per channel."""
+    rank = len(X.shape)
+    if is_var(slope):
+        raise Unsupported("its slope must be known at conversion")
+    return PRelu_7(X, slope.reshape(-1, *[1] * (rank - 2)) if slope.size > 1 and rank > 1 else slope.reshape(-1))
+
+
+@op
+def PRelu_7(X: Var, slope: Operand) -> Var:
     """`prelu` where the slopes are one per channel, else from its two halves."""
-    channels = X.shape[1] if 3 <= len(X.shape) <= 5 else None
-    if not is_var(slope) and slope.size == channels and slope.shape in (
-        (channels,) if len(X.shape) == 2 else None,
-        (channels, *[1] * (len(X.shape) - 2)),
-        (1, channels, *[1] * (len(X.shape) - 2)),
-    ):  # fmt: skip
-        return mb.prelu(x=X, alpha=const(slope.reshape(-1), like=X))
-    slope = slope if is_var(slope) else const(slope, like=X)
+    rank = len(X.shape)
+    if 3 <= rank <= 5 and not is_var(slope):
+        per_channel = (X.shape[1], *[1] * (rank - 2))
+        if slope.shape in (per_channel, (1, *per_channel)):
+            return mb.prelu(x=X, alpha=const(slope.reshape(-1), like=X))
+    factor = slope if is_var(slope) else const(slope, like=X)
     zero = const(0.0, like=X)
-    return mb.add(x=mb.maximum(x=X, y=zero), y=mb.mul(x=slope, y=mb.minimum(x=X, y=zero)))
+    return mb.add(x=mb.maximum(x=X, y=zero), y=mb.mul(x=factor, y=mb.minimum(x=X, y=zero)))
 
 
 @op

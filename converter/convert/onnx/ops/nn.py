@@ -7,6 +7,7 @@ import numpy as np
 from converter.convert.onnx.builder import (
     Ints,
     Operand,
+    OutputCount,
     Unsupported,
     Var,
     const,
@@ -275,9 +276,25 @@ def BatchNormalization_14(
 
 @op
 def LayerNormalization(
-    X: Var, Scale: Var, B: Var = None, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
-) -> Var:
+    X: Var,
+    Scale: Var,
+    B: Var = None,
+    axis: int = -1,
+    epsilon: float = 1e-5,
+    stash_type: int = 1,
+    *,
+    outputs: OutputCount,
+) -> tuple[Var, ...]:
     axes = list(range(normal_axis(axis, len(X.shape)), len(X.shape)))
+    results = (_layer_normalized(X, Scale, B, axes, epsilon),)
+    if outputs == 1:
+        return results
+    mean = mb.reduce_mean(x=X, axes=axes, keep_dims=True)
+    variance = mb.reduce_mean(x=mb.square(x=mb.sub(x=X, y=mean)), axes=axes, keep_dims=True)
+    return (*results, mean, mb.real_div(x=1.0, y=mb.sqrt(x=mb.add(x=variance, y=epsilon))))
+
+
+def _layer_normalized(X: Var, Scale: Var, B: Var, axes: list[int], epsilon: float) -> Var:
     normalized = tuple(X.shape)[axes[0] :]
     fixed = Scale.val is not None and (B is None or B.val is not None)
     if fixed and tuple(Scale.shape) == normalized and (B is None or tuple(B.shape) == normalized):
@@ -340,7 +357,8 @@ def LpNormalization(input: Var, axis: int = -1, p: int = 2) -> Var:
     if p not in (1, 2):
         raise Unsupported(f"p = {p}; 1 and 2 are supported")
     norm = (mb.reduce_l1_norm if p == 1 else mb.reduce_l2_norm)(x=input, axes=[axis], keep_dims=True)
-    return mb.real_div(x=input, y=norm)
+    zero = mb.equal(x=norm, y=0.0)  # a vector of zeros stays one
+    return mb.real_div(x=input, y=mb.select(cond=zero, a=mb.add(x=norm, y=1.0), b=norm))
 
 
 @op

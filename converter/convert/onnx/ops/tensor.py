@@ -169,13 +169,15 @@ def GatherElements(data: Var, indices: Operand, axis: int = 0) -> Var:
 
 @op
 def GatherND(data: Var, indices: Operand, batch_dims: int = 0) -> Var:
+    depth = int(indices.shape[-1])
+    sizes = np.array(shape_of(data)[batch_dims : batch_dims + depth], np.int32)
     if is_var(indices):
-        raise Unsupported("its indices must be known at conversion")
-    if batch_dims:
-        raise Unsupported("batch_dims is not supported")
-    depth = indices.shape[-1]
-    sizes = np.array(shape_of(data)[:depth])
-    return mb.gather_nd(x=data, indices=const(np.where(indices < 0, indices + sizes, indices)))
+        negative = mb.less(x=indices, y=0)
+        places = mb.select(cond=negative, a=mb.add(x=indices, y=const(sizes)), b=indices)
+    else:
+        places = const(np.where(indices < 0, indices + sizes, indices))
+    # Only from iOS16 on does the operation know batch_dims at all.
+    return mb.gather_nd(x=data, indices=places, batch_dims=batch_dims or None)
 
 
 def _in_front(indices: Operand, data: Var, axis: int) -> Var:
@@ -244,9 +246,10 @@ def Pad_11(
     match mode:
         case "constant" if is_float(data):
             return mb.pad(x=data, pad=pad, mode="constant", constant_val=float(fill))
-        case "constant" if not is_bool(data):
-            padded = mb.pad(x=cast(data, "fp32"), pad=pad, mode="constant", constant_val=float(fill))
-            return cast(padded, "int32")
+        case "constant" | "reflect" | "edge" if not is_float(data):
+            # Core ML pads floats only; float32 holds integers up to 2 ** 24.
+            padded = Pad_11(cast(data, "fp32"), pads, np.array(float(fill)), axes, mode)
+            return cast(padded, dtype_name(data))
         case "reflect" | "edge" if not any(pad[:-4]):
             return mb.pad(x=data, pad=pad[-4:], mode={"reflect": "reflect", "edge": "replicate"}[mode])
         case "wrap":
@@ -314,4 +317,14 @@ def Trilu(input: Var, k: int = 0, upper: int = 1) -> Var:
 
 @op
 def Where(condition: Var, X: Var, Y: Var) -> Var:
-    return mb.select(cond=condition, a=X, b=Y)
+    """MIL takes the result's shape from X and Y alone, so X must have all of it."""
+    x = X
+    if np.broadcast_shapes(tuple(X.shape), tuple(Y.shape)) != np.broadcast_shapes(
+        tuple(condition.shape), tuple(X.shape), tuple(Y.shape)
+    ):
+        if is_bool(X):
+            x = mb.logical_or(x=mb.logical_and(x=condition, y=False), y=X)
+        else:
+            zeros = mb.mul(x=cast(condition, dtype_name(X)), y=0.0 if is_float(X) else 0)
+            x = mb.add(x=zeros, y=X)
+    return mb.select(cond=condition, a=x, b=Y)
