@@ -39,7 +39,7 @@ def _content(file: Path, name: str, feature: Any) -> Any:
         if file.suffix == ".npz":
             with np.load(file, allow_pickle=False) as archive:
                 return archive[name]
-        picture = Image.open(file)
+        picture: Image.Image = Image.open(file)
         if feature is not None and feature.type.WhichOneof("Type") == "imageType":
             color = FeatureTypes_pb2.ImageFeatureType.ColorSpace.Name(feature.type.imageType.colorSpace)
             picture = picture.convert({"GRAYSCALE": "L", "GRAYSCALE_FLOAT16": "F"}.get(color, "RGB"))

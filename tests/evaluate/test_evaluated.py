@@ -95,3 +95,14 @@ def test_float16_overflows_as_the_program_says_and_float32_does_not(convert):
     assert np.isinf(rounded[0, 0])
     assert rounded[0, 1] == pytest.approx(30, abs=0.05)
     np.testing.assert_allclose(load_model(path, compute="float32").predict(given)["y"], [[300, 30]], rtol=1e-3)
+
+
+class Shape(torch.nn.Module):
+    def forward(self, x):
+        return torch.tensor([3.0, 4.0]), x + 1
+
+
+def test_an_output_may_be_a_constant(convert):
+    names = [ct.TensorType(name="fixed"), ct.TensorType(name="y")]
+    answer = load_model(convert(Shape(), [ct.TensorType(name="x", shape=(2,))], outputs=names)).predict({"x": [0, 0]})
+    assert {name: value.tolist() for name, value in answer.items()} == {"fixed": [3, 4], "y": [1, 1]}
