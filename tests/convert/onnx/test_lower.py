@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import onnx
 import pytest
@@ -307,3 +309,104 @@ def test_an_op_in_float16_answers_nearly_as_onnxruntime_does(compare, case):
 @pytest.mark.parametrize("case", CASES)
 def test_an_op_of_a_neural_network_answers_as_onnxruntime_does(compare, case):
     compare(case, tolerance=TIGHT, format="mlmodel", deployment_target="iOS14")
+
+
+def values_of(*nodes, constants, value, opset=17):
+    graph = helper.make_graph(
+        [helper.make_node(op, inputs, outputs, **attributes) for op, inputs, outputs, attributes in nodes],
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, value.shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [onnx.numpy_helper.from_array(np.asarray(c), name) for name, c in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=IR_VERSION)
+
+
+HALF = {"deployment_target": "iOS18", "compute_precision": "float16"}
+
+
+@pytest.mark.parametrize("mask", [-np.inf, np.finfo(np.float32).min, -3.4e38])
+def test_a_mask_saturates_in_float16_and_a_masked_row_stays_finite(answer, mask):
+    value = np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]], np.float32)
+    masks = np.array([[0, mask, 0], [mask, mask, mask]], np.float32)
+    model = values_of(
+        ("Add", ["x", "m"], ["a"], {}), ("Softmax", ["a"], ["y"], {}), constants={"m": masks}, value=value
+    )
+    got = answer(model, {"x": value}, **HALF)[0]
+    np.testing.assert_allclose(got[0], [0.1192, 0, 0.8808], atol=1e-3)
+    assert np.isfinite(got).all()
+
+
+def test_a_constant_beyond_float16_keeps_its_operation_in_float32(answer):
+    value = np.array([[1.0, 2.0, 3.0]], np.float32)
+    model = values_of(
+        ("Mul", ["x", "big"], ["a"], {}),
+        ("Div", ["a", "big"], ["y"], {}),
+        constants={"big": np.float32(1e4), "unused": np.float32(1e6)},
+        value=value,
+    )
+    np.testing.assert_allclose(answer(model, {"x": value}, **HALF)[0], value, rtol=1e-3)
+    model = values_of(("Div", ["x", "big"], ["y"], {}), constants={"big": np.float32(1e5)}, value=value * 2e4)
+    np.testing.assert_allclose(answer(model, {"x": value * 2e4}, **HALF)[0], value / 5, rtol=1e-3)
+
+
+def test_an_epsilon_does_not_vanish_in_float16(answer):
+    value = np.zeros((1, 3), np.float32)
+    model = values_of(
+        ("Add", ["x", "e"], ["a"], {}), ("Div", ["x", "a"], ["y"], {}), constants={"e": np.float32(1e-12)}, value=value
+    )
+    np.testing.assert_array_equal(answer(model, {"x": value}, **HALF)[0], value)
+
+
+def permuted(shape, perm, opset=17):
+    value = np.arange(np.prod(shape), dtype=np.float32)
+    model = values_of(
+        ("Reshape", ["x", "s"], ["a"], {}),
+        ("Transpose", ["a"], ["b"], {"perm": perm}),
+        ("Reshape", ["b", "flat"], ["y"], {}),
+        constants={"s": ints(*shape), "flat": ints(-1)},
+        value=value,
+        opset=opset,
+    )
+    return model, {"x": value}
+
+
+@pytest.mark.parametrize(
+    ("shape", "perm"),
+    [
+        ((1, 2, 3, 2, 3, 4), (0, 1, 3, 2, 4, 5)),  # windows of a Swin transformer
+        ((1, 2, 2, 2, 3, 3), (0, 1, 4, 2, 5, 3)),  # pixel shuffle
+        ((2, 3, 2, 3, 2, 3), (5, 4, 3, 2, 1, 0)),
+        ((2, 3, 2, 3, 2, 3), (1, 3, 5, 0, 2, 4)),
+        ((2, 1, 2, 1, 2, 1, 3), (6, 0, 1, 4, 3, 2, 5)),
+        ((2, 2, 2, 2, 2, 2, 2, 2), (7, 0, 6, 1, 5, 2, 4, 3)),
+    ],
+)
+def test_a_transpose_of_more_than_five_axes_becomes_smaller_ones(answer, reference, shape, perm):
+    model, inputs = permuted(shape, perm)
+    np.testing.assert_array_equal(answer(model, inputs)[0], reference(model, inputs)[0])
+
+
+def test_a_batch_normalization_goes_into_its_convolution():
+    from converter.convert.onnx.prepare import prepare
+
+    value = np.zeros((1, 2, 5, 5), np.float32)
+    statistics = {"s": w(3), "b": w(3), "m": w(3), "v": np.abs(w(3))}
+    model = values_of(
+        ("Conv", ["x", "w"], ["c"], {}),
+        ("BatchNormalization", ["c", "s", "b", "m", "v"], ["y"], {}),
+        constants={"w": w(3, 2, 3, 3), **statistics},
+        value=value,
+    )
+    assert [node.op_type for node in prepare(model).nodes] == ["Conv"]
+
+
+def test_the_same_graph_gives_the_same_program():
+    from converter.convert.onnx.lower import lower
+    from converter.convert.onnx.prepare import prepare
+    from converter.model import Target
+
+    model, _ = permuted((2, 3, 2, 3, 2, 3), (5, 4, 3, 2, 1, 0))
+    target = Target(format="mlpackage", deployment_target="iOS16", compute_precision="float32")
+    first, second = (str(lower(prepare(model), interface=None, target=target)[0]) for _ in range(2))
+    assert re.sub(r"block\d+", "", first) == re.sub(r"block\d+", "", second)  # a number that no file holds
