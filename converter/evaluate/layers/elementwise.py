@@ -18,7 +18,7 @@ def unary(
     shift: float = 0.0,
     scale: float = 1.0,
 ) -> Tensor:
-    """epsilon serves RSQRT and INVERSE, alpha POWER and THRESHOLD."""
+    """alpha serves POWER and THRESHOLD; epsilon RSQRT, INVERSE and, as coremltools' tests on Core ML say, LOG."""
     x = x if scale == 1.0 and shift == 0.0 else scale * x + shift
     match type:
         case "SQRT":
@@ -32,7 +32,7 @@ def unary(
         case "EXP":
             return x.exp()
         case "LOG":
-            return x.log()
+            return (x + epsilon).log()
         case "ABS":
             return x.abs()
         case _:

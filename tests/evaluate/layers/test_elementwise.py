@@ -24,6 +24,8 @@ HW = np.array([[[1.0, 2.0, 3.0, 4.0]]], np.float32)
         ("unary", [X], {"type": "POWER"}, np.ones_like(X)),
         ("unary", [X], {"type": "EXP", "scale": 0.5, "shift": -1}, np.exp(0.5 * X - 1)),
         ("unary", [POSITIVE], {"type": "LOG"}, np.log(POSITIVE)),
+        ("unary", [POSITIVE], {"type": "LOG", "epsilon": 0.5}, np.log(POSITIVE + 0.5)),
+        ("unary", [POSITIVE], {"type": "LOG", "epsilon": 1e-45}, np.log(POSITIVE)),
         ("unary", [X], {"type": "ABS"}, np.abs(X)),
         ("unary", [X], {"type": "THRESHOLD", "alpha": 0.5}, np.maximum(0.5, X)),
         ("unary", [X], {"type": "THRESHOLD", "alpha": -6}, np.maximum(-6, X)),
