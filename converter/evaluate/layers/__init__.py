@@ -1,6 +1,6 @@
 """NeuralNetwork layers, run with torch: chapters follow the headings of NeuralNetwork.proto."""
 
-from converter.evaluate.layers import (
+from converter.evaluate.layers import (  # noqa: F401  # each declares its layers
     activation,
     allocation,
     broadcasting,

@@ -77,9 +77,10 @@ def sliceDynamic(
     endMasks: Tensor | tuple[bool, ...] = (),
     squeezeMasks: Tensor | tuple[bool, ...] = (),
 ) -> Tensor:
-    """Unset strides are 1, unset masks False."""
-    masks = [[bool(m) for m in _numbers(mask)] for mask in (beginMasks, endMasks, squeezeMasks)]
-    return _sliced(x, integers(beginIds), _numbers(endIds), _numbers(strides), *masks)
+    """Unset strides are 1, unset masks False; of more than the rank, as coremltools' builder writes, the first count."""
+    rank = x.dim()
+    masks = [[bool(m) for m in _numbers(mask)[:rank]] for mask in (beginMasks, endMasks, squeezeMasks)]
+    return _sliced(x, integers(beginIds), _numbers(endIds)[:rank], _numbers(strides)[:rank], *masks)
 
 
 @layers.op

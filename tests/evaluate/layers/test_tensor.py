@@ -117,6 +117,12 @@ def test_a_dynamic_slice_has_steps_of_one(same):
     same("sliceDynamic", [FIVE, f(1, 0, 2), f(3, 5, 4)], {}, FIVE[1:3, :, 2:4])
 
 
+def test_a_dynamic_slice_may_have_five_steps_and_masks_at_any_rank(same):
+    # so coremltools' builder writes them when they are left out
+    fields = {"endIds": [1] * 5, "strides": [1] * 5, "beginMasks": [F] * 5, "endMasks": [F] * 5}
+    same("sliceDynamic", [FIVE, f(1, 0, 2), f(3, 5, 4)], fields, FIVE[1:3, :, 2:4])
+
+
 def test_slices_squeezed_to_nothing_have_one_element(same):
     fields = {"strides": [1, 1, 1], "beginMasks": [F] * 3, "endMasks": [F] * 3, "squeezeMasks": [T] * 3}
     same("sliceStatic", [FIVE], {"beginIds": [1, -1, 2], "endIds": [0, 0, 0]} | fields, [FIVE[1, -1, 2]])
