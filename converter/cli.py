@@ -12,7 +12,10 @@ from converter import __version__
 from converter.errors import ConverterError, EvaluationError, ManifestError, shared_exit_code
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from converter.model import ModelRecord
+    from converter.publish import Publisher
 
 _INTERRUPTED = 130  # what a shell expects after Ctrl-C
 
@@ -111,16 +114,26 @@ def convert(**options: Any) -> int:
 def run(**options: Any) -> int:
     """The whole job: convert, check, package, and publish to the manifest's targets if every model passed."""
     from converter.manifest import read_manifest
-    from converter.publish import publish
+    from converter.publish.targets import publisher
 
     _, code = _build(**options)
     targets = read_manifest(options["manifest"]).publish
     if code == 0 and targets:
-        for place in publish(options["output"], targets, options["manifest"].parent):
-            click.echo(f"published: {place}")
+        _publish(options["output"], [publisher(target, options["manifest"].parent) for target in targets])
     elif targets:
         click.echo("nothing is published, as not every model passed", err=True)
     return code
+
+
+def _publish(dist: Path, publishers: "Sequence[Publisher]") -> None:
+    from converter.publish import finished
+
+    whole = finished(dist)
+    for publisher in publishers:
+        published = publisher.publish(whole, lambda name, sent, size: None)
+        click.echo(f"published to {published.target}:")
+        for file in published.files:
+            click.echo(f"  {file.action:8} {file.url}")
 
 
 def _build(

@@ -321,3 +321,33 @@ class BuildRecord:
     models: tuple[ModelRecord, ...]
     seconds: float
     schema: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One thing that publishing does, or with --dry-run would do, to one file or to the whole release."""
+
+    action: str  # `upload`, `skip`, `replace`, `remove`, `create`, `publish`
+    name: str
+    reason: str = ""
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedFile:
+    """A file where people download it."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+    url: str
+    action: Literal["uploaded", "replaced", "skipped"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """What publishing to one target came to; `outputs` are for the workflow (release_url, release_id, s3_uris)."""
+
+    target: str  # `github OWNER/REPO v1.0`
+    files: tuple[PublishedFile, ...]
+    outputs: Mapping[str, str] = field(default_factory=dict)

@@ -1,26 +1,65 @@
 """Put a finished dist folder where people download it. Each place is a module behind one small interface."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from converter.model import Artifact
+from converter.errors import PublishError
+from converter.model import Artifact, BuildRecord, Published, Step
+from converter.package.checksums import artifact, sha256
+from converter.package.dist import RECORD, REPORT, SUMS
 from converter.package.record import read_record
-from converter.publish.directory import Directory
+
+Progress = Callable[[str, int, int], None]
+"""Called as a file's bytes go out: name, bytes so far, bytes in all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """A finished output folder: `files` are what is published, by their flat names, the checksums last."""
+
+    folder: Path
+    record: BuildRecord
+    files: tuple[Artifact, ...]
+
+    def path(self, file: Artifact) -> Path:
+        return self.folder / file.path
 
 
 class Publisher(Protocol):
-    """A place for finished files."""
+    """A place for finished files. Both methods raise PublishError, which never holds a secret."""
 
-    def publish(self, dist: Path, artifacts: list[Artifact]) -> list[str]:
-        """Copy the artifacts of dist and its record there; returns where each one is now. Raises PublishError."""
+    def plan(self, finished: Finished) -> Sequence[Step]:
+        """What `publish` would do now, from what the place holds; changes nothing."""
+
+    def publish(self, finished: Finished, progress: Progress) -> Published:
+        """Put the files there; a second call uploads nothing, and one after a kill completes what was begun."""
 
 
-def publish(dist: Path, targets: Sequence[Any], folder: Path) -> list[str]:
-    """Publish a finished dist folder to each of a manifest's targets; `folder` is the manifest's.
+def finished(folder: Path) -> Finished:
+    """Read a finished output folder and hold each file to its record.
 
-    Returns where each file is now. Raises PublishError, and OutputError where dist has no record.
+    Raises OutputError where there is no record, PublishError where a model failed, a file is missing or was changed, or
+    two files have the same flat name.
     """
-    artifacts = [artifact for model in read_record(dist).models for artifact in model.artifacts]
-    publishers: list[Publisher] = [Directory(folder / target.directory) for target in targets]
-    return [place for publisher in publishers for place in publisher.publish(dist, artifacts)]
+    record = read_record(folder)
+    failed = [model.name for model in record.models if not model.passed]
+    if failed:
+        raise PublishError(
+            f"{', '.join(failed)} did not pass, so {folder} is not published",
+            fix="see its report.md, and build it again",
+        )
+    built = [a for model in record.models for a in model.artifacts if a.published]
+    for file in built:
+        path = folder / file.path
+        if not path.is_file() or sha256(path) != file.sha256:
+            raise PublishError(
+                f"{path} is not the file that {RECORD} names", fix=f"build {folder} anew; the file was changed"
+            )
+    closing = [artifact(folder / name, folder) for name in (REPORT, RECORD, SUMS)]
+    names = [Path(file.path).name.lower() for file in (*built, *closing)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise PublishError(f"several files are called {', '.join(twice)}", fix="rename a model or an extra file")
+    return Finished(folder=folder, record=record, files=(*built, *closing))
