@@ -77,7 +77,7 @@ def sliceDynamic(
     endMasks: Tensor | tuple[bool, ...] = (),
     squeezeMasks: Tensor | tuple[bool, ...] = (),
 ) -> Tensor:
-    """Unset strides are 1, unset masks False; of more than the rank, as coremltools' builder writes, the first count."""
+    """Unset strides are 1, unset masks False; of more than the rank (coremltools' builder writes 5) the first count."""
     rank = x.dim()
     masks = [[bool(m) for m in _numbers(mask)[:rank]] for mask in (beginMasks, endMasks, squeezeMasks)]
     return _sliced(x, integers(beginIds), _numbers(endIds)[:rank], _numbers(strides)[:rank], *masks)

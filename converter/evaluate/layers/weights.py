@@ -6,11 +6,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from converter.errors import EvaluationError
-
-_PACKED_FLOATS = 0x0A  # the tag of WeightParams.floatValue: field 1, length-delimited
 
 
 class Weights:
@@ -54,7 +51,7 @@ class Weights:
             if len(message.float16Value) % 2:
                 raise EvaluationError("float16 weights have an odd number of bytes", fix=_FIX)
             return torch.from_numpy(np.frombuffer(message.float16Value, "<f2").astype(np.float32))
-        return torch.from_numpy(_floats(message))
+        return torch.from_numpy(np.array(message.floatValue, np.float32))
 
     def _dequantised(self, shape: tuple[int, ...], channel_axis: int) -> torch.Tensor:
         if shape not in self._shapes:
@@ -67,17 +64,6 @@ _FIX = "the file is damaged or was written wrongly: convert the model again"
 
 def _miscounted(count: int, shape: tuple[int, ...]) -> str:
     return f"the weights hold {count} values, the layer needs {math.prod(shape)} (shape {list(shape)})"
-
-
-def _floats(message: Any) -> NDArray[np.float32]:
-    # Element by element a repeated field takes seconds for a large model. Its serialised form is the floats themselves.
-    count = len(message.floatValue)
-    serialised = message.SerializeToString(deterministic=True)
-    if count and serialised[0] == _PACKED_FLOATS:
-        start = 1 + next(i for i, byte in enumerate(serialised[1:11], 1) if byte < 0x80)
-        if len(serialised) >= start + 4 * count:
-            return np.frombuffer(serialised, "<f4", count, start).astype(np.float32)
-    return np.array(message.floatValue, np.float32)
 
 
 def _dequantise(message: Any, shape: tuple[int, ...], channel_axis: int) -> torch.Tensor:
