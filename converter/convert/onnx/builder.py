@@ -75,6 +75,21 @@ def _is_float(value: Any) -> bool:
     return type(value) is float
 
 
+_FLOATS = ("float16", "float32", "float64", "bfloat16")
+_INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+
+
+def mil_dtype(dtype: str, precision: str) -> str:
+    """The MIL type that holds an ONNX element type: one float, one integer, bool; Unsupported for any other."""
+    if dtype in _FLOATS:
+        return precision
+    if dtype in _INTEGERS:
+        return "int32"
+    if dtype == "bool":
+        return "bool"
+    raise Unsupported(f"values of type {dtype} have no place in Core ML")
+
+
 def is_var(value: Any) -> bool:
     return hasattr(value, "sym_type")
 

@@ -1,24 +1,25 @@
 """Walks a prepared graph and builds the MIL program: the only place that knows nodes."""
 
-import itertools
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 import numpy as np
 
 from converter.convert.onnx import builder
-from converter.convert.onnx.builder import Operand, OutputCount, Unsupported, Var, mb
-from converter.convert.onnx.graph import Graph, Node, TensorType
+from converter.convert.onnx.boundary import entry, interface_of, name_outputs, placeholder, reserve_names, unique
+from converter.convert.onnx.builder import Operand, OutputCount, Unsupported, Var, mb, mil_dtype
+from converter.convert.onnx.graph import Graph, Node
 from converter.convert.onnx.ops import TABLES
 from converter.convert.onnx.prepare import bound_inputs, match_inputs, prepare
 from converter.convert.onnx.views import Shaped, View, tensor
 from converter.errors import ConversionError, UnsupportedOpsError
-from converter.model import ImageInput, Interface, Output, Range, Target, TensorInput
+from converter.model import Interface, Target
 from converter.registry import Adapt, BindError, Op, Parameter
+
+__all__ = ["PASSES", "Support", "interface_of", "lower", "report"]
 
 # What runs after lowering, in coremltools' order. The frontend emits final operations; these find what only
 # neighbours show: x @ w + b, the five operations of a gelu, a zero added, reshapes and transposes that undo each other.
@@ -31,10 +32,6 @@ PASSES = (
     "common::reduce_transposes",
     "common::dead_code_elimination",
 )
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-_FLOATS = ("float16", "float32", "float64", "bfloat16")
-_MIL = {"float32": "fp32", "float16": "fp16", "int32": "int32"}
 
 
 def lower(graph: Graph, *, interface: Interface | None, target: Target) -> tuple[Any, list[str]]:
@@ -48,43 +45,26 @@ def lower(graph: Graph, *, interface: Interface | None, target: Target) -> tuple
     from coremltools.converters.mil.mil import Function, Program
 
     declared, interface = interface, interface or interface_of(graph)[0]
-    _refuse_unknown(graph)
-    _reserve(interface)
-    lowering = _Lowering(graph, "fp16" if target.compute_precision == "float16" else "fp32")
+    precision = "fp16" if target.compute_precision == "float16" else "fp32"
+    lowering = _Lowering(graph, precision, names=reserve_names(interface))
     given = match_inputs(graph.inputs, interface)
     if declared is not None:
         bound_inputs({name: graph.types[name] for name in graph.inputs}, interface)
-    placeholders = {given[name].name: _placeholder(given[name]) for name in graph.inputs}
-    opset = getattr(ct.target, target.deployment_target)
+    if len(interface.outputs) != len(graph.outputs):
+        raise ConversionError(
+            f"the model has {len(graph.outputs)} outputs ({', '.join(graph.output_names)}), "
+            f"the manifest gives {len(interface.outputs)} ({', '.join(o.name for o in interface.outputs)})",
+            fix="list the model's outputs in its order",
+        )
     program = Program()
-    with Function({i.name: placeholders[i.name] for i in interface.inputs}, opset_version=opset) as function:
+    inputs = {i.name: placeholder(i) for i in interface.inputs}
+    with Function(inputs, opset_version=getattr(ct.target, target.deployment_target)) as function:
         for name in graph.inputs:
-            lowering.values[name] = _entry(
-                function.inputs[given[name].name], given[name], graph.types[name], lowering.precision
-            )
-        lowering.run()
-        outputs = _outputs(lowering, interface, reserved=set(placeholders))
-        function.set_outputs(outputs)
+            x = function.inputs[given[name].name]
+            lowering.values[name] = entry(x, given[name], graph.types[name], precision)
+        function.set_outputs(name_outputs(lowering.run(), interface))
     program.add_function("main", function)
-    program.export_as_multifunction = False
     return program, list(PASSES)
-
-
-def _reserve(interface: Interface) -> None:
-    """Begin the Builder's names afresh, so that a graph always gives the same program, and past the interface's own.
-
-    The Builder counts: `linear_8` is its ninth linear; an output may be called that too.
-    """
-    from coremltools.converters.mil.mil import Builder
-
-    Builder.name_count.clear()
-    names = [feature.name for feature in (*interface.inputs, *interface.outputs)]
-    if interface.classifier is not None:
-        names += [interface.classifier.probabilities_name, interface.classifier.predicted_feature_name]
-    for name in names:
-        stem, _, number = name.rpartition("_")
-        if stem and number.isdecimal():
-            Builder.name_count[stem] = max(Builder.name_count[stem], int(number) + 1)
 
 
 @dataclass(frozen=True)
@@ -102,12 +82,6 @@ def report(model_path: Path) -> tuple[Support, ...]:
     """
     graph = prepare(model_path)
     return tuple(Support(node, _refusal(graph, node)) for node in graph.nodes)
-
-
-def _refuse_unknown(graph: Graph) -> None:
-    refused = [Support(node, reason) for node in graph.nodes if (reason := _refusal(graph, node))]
-    if refused:
-        raise unsupported(refused)
 
 
 def unsupported(refused: Sequence[Support]) -> UnsupportedOpsError:
@@ -167,48 +141,6 @@ def _bind(node: Node, adapt: Adapt) -> Callable[[], Any]:
     return op.bind(inputs, {**node.attributes, **counts}, adapt)
 
 
-def _placeholder(given: ImageInput | TensorInput) -> Any:
-    from coremltools.converters.mil.mil import get_new_symbol, types
-
-    dtypes = {"float32": types.fp32, "float16": types.fp16, "int32": types.int32}
-    if isinstance(given, ImageInput):
-        height, width = given.size
-        flexible = [
-            given.ranges is not None or any(s[axis] != given.size[axis] for s in given.enumerated) for axis in (0, 1)
-        ]
-        sides = [get_new_symbol() if f else side for f, side in zip(flexible, (height, width), strict=True)]
-        return mb.placeholder(shape=(1, given.channels, *sides), dtype=types.fp32)
-    shape = [
-        get_new_symbol() if isinstance(dim, Range) or any(s[axis] != dim for s in given.enumerated) else dim
-        for axis, dim in enumerate(given.shape)
-    ]
-    return mb.placeholder(shape=shape, dtype=dtypes[given.dtype])
-
-
-def _entry(x: Var, given: ImageInput | TensorInput, type_: TensorType, precision: str) -> Var:
-    """What the graph sees of an input: in the program's precision, and normalised."""
-    expected = _mil_dtype(type_.dtype, precision)
-    if type_.shape == ():
-        x = mb.squeeze(x=x, axes=[0])
-    if expected == "bool":
-        return mb.not_equal(x=x, y=0)
-    x = builder.cast(x, expected)
-    if isinstance(given, ImageInput) and any(std != 1.0 for std in given.normalization.std):
-        std = np.array(given.normalization.std, np.float32).reshape(1, -1, 1, 1)
-        return mb.real_div(x=x, y=builder.const(std, like=x))
-    return x
-
-
-def _mil_dtype(dtype: str, precision: str) -> str:
-    if dtype in _FLOATS:
-        return precision
-    if dtype in _INTEGERS:
-        return "int32"
-    if dtype == "bool":
-        return "bool"
-    raise Unsupported(f"values of type {dtype} have no place in Core ML")
-
-
 @dataclass
 class _Lowering:
     """The values built so far, by ONNX name."""
@@ -219,7 +151,8 @@ class _Lowering:
     refused: list[Support] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)  # of constants, and what they stand for
 
-    def run(self) -> None:
+    def run(self) -> list[Var]:
+        """Lower every node; the graph's outputs."""
         cause: Exception | None = None
         for node in self.graph.nodes:
             try:
@@ -238,6 +171,13 @@ class _Lowering:
             self.values.update(outputs)
         if self.refused:
             raise unsupported(self.refused) from cause
+        return [self._output(*names) for names in zip(self.graph.outputs, self.graph.output_names, strict=True)]
+
+    def _output(self, name: str, output_name: str) -> Var:
+        try:
+            return tensor(self._var(name, self.graph.constants.get(name), self.precision))
+        except Unsupported as error:
+            raise ConversionError(f'output "{output_name}": {error}', fix="reshape it inside the model") from error
 
     def _lower(self, node: Node) -> dict[str, Shaped]:
         wide = self.precision == "fp16" and any(
@@ -287,7 +227,7 @@ class _Lowering:
         if key not in self.values:
             dtype = np.float16 if precision == "fp16" else np.float32
             self.values[key] = mb.const(
-                val=builder.narrow(array, dtype), name=_unique(f"{name}_{precision}", self.names)
+                val=builder.narrow(array, dtype), name=unique(f"{name}_{precision}", self.names)
             )
         return self.values[key]
 
@@ -298,10 +238,7 @@ class _Lowering:
             return value
         shape = tuple(value.shape)
         if type_.shape is not None and (
-            len(shape) != len(type_.shape)
-            or any(
-                isinstance(a, int) and isinstance(b, int) and a != b for a, b in zip(shape, type_.shape, strict=True)
-            )
+            len(shape) != len(type_.shape) or any(_differ(*dims) for dims in zip(shape, type_.shape, strict=True))
         ):
             raise ConversionError(
                 f'output "{name}" was built with shape {list(shape)}, the model says {list(type_.shape)}',
@@ -309,7 +246,7 @@ class _Lowering:
                 fix="this is a fault of the converter; please report it with the model",
             )
         var = value.base if isinstance(value, View) else value
-        expected = _mil_dtype(type_.dtype, self.precision)
+        expected = mil_dtype(type_.dtype, self.precision)
         if builder.dtype_name(var) != expected:
             raise ConversionError(
                 f'output "{name}" was built as {builder.dtype_name(var)}, the model says {type_.dtype}',
@@ -325,12 +262,24 @@ class _Lowering:
         dtypes = {"fp16": types.fp16, "fp32": types.fp32, "int32": types.int32, "bool": types.bool}
         for name in node.outputs:
             type_ = self.graph.types.get(name)
-            if type_ is None or type_.shape is None or not all(isinstance(dim, int) for dim in type_.shape):
-                raise unsupported(self.refused)
-            dtype = dtypes[_mil_dtype(type_.dtype, self.precision)]
+            try:
+                if type_ is None or type_.shape is None or not all(isinstance(dim, int) for dim in type_.shape):
+                    raise Unsupported("its type is not known")
+                dtype = dtypes[mil_dtype(type_.dtype, self.precision)]
+            except Unsupported:
+                raise unsupported([*self.refused, *self._refused_after(node)]) from None
             self.values[name] = mb.placeholder(
                 shape=type_.shape, dtype=dtype, allow_rank0_input=True, name="stand_in"
             ).outputs[0]
+
+    def _refused_after(self, node: Node) -> list[Support]:
+        rest = self.graph.nodes[self.graph.nodes.index(node) + 1 :]
+        return [Support(later, reason) for later in rest if (reason := _refusal(self.graph, later))]
+
+
+def _differ(built: object, inferred: object) -> bool:
+    """Whether two sizes are both known and not the same."""
+    return isinstance(built, int | np.integer) and isinstance(inferred, int) and built != inferred
 
 
 def known(array: np.ndarray, parameter: Parameter) -> Any:
@@ -344,96 +293,3 @@ def known(array: np.ndarray, parameter: Parameter) -> Any:
     if len(values) != 1:
         raise BindError(f"must be one value, but has shape {list(array.shape)}", parameter.name)
     return values[0]
-
-
-def _outputs(lowering: _Lowering, interface: Interface, reserved: set[str]) -> list[Var]:
-    graph = lowering.graph
-    if len(interface.outputs) != len(graph.outputs):
-        raise ConversionError(
-            f"the model has {len(graph.outputs)} outputs ({', '.join(graph.output_names)}), "
-            f"the manifest gives {len(interface.outputs)} ({', '.join(o.name for o in interface.outputs)})",
-            fix="list the model's outputs in its order",
-        )
-    variables: list[Var] = []
-    classifier = interface.classifier
-    for index, (name, output) in enumerate(zip(graph.outputs, interface.outputs, strict=True)):
-        value = _final(lowering, name, output)
-        final = output.name
-        if index == 0 and classifier is not None:
-            final = classifier.probabilities_name
-            if classifier.activation == "softmax":
-                value = mb.softmax(x=value, axis=-1)
-            elif classifier.activation == "sigmoid":
-                value = mb.sigmoid(x=value)
-        variables.append(_named(value, final, output, taken=variables))
-    return variables
-
-
-def _final(lowering: _Lowering, name: str, output: Output) -> Var:
-    try:
-        return tensor(lowering._var(name, lowering.graph.constants.get(name), lowering.precision))
-    except Unsupported as error:
-        raise ConversionError(f'output "{output.name}": {error}', fix="reshape it inside the model") from error
-
-
-def _named(value: Var, name: str, output: Output, taken: Sequence[Var]) -> Var:
-    """The output under its own name and in its own type; ct.convert keeps the name of the operation itself."""
-    value = builder.cast(value, _MIL[output.dtype])
-    if value.op is None or value.op.op_type == "const" or any(value is other for other in taken):
-        return mb.identity(x=value, name=name)
-    value.set_name(name)
-    return value
-
-
-def valid_name(name: str) -> str:
-    """A name that Core ML allows; `interface_of` keeps the way back."""
-    name = re.sub(r"[^A-Za-z0-9_]", "_", name)
-    return name if _NAME.fullmatch(name) else f"_{name}"
-
-
-def interface_of(graph: Graph) -> tuple[Interface, dict[str, str]]:
-    """The interface that the graph itself has, and the ONNX name behind each of its names.
-
-    Raises ConversionError for a symbolic dimension, which only a manifest can bound.
-    """
-    names: dict[str, str] = {}
-    inputs = tuple(_tensor_input(_unique(name, names), name, graph.types[name]) for name in graph.inputs)
-    outputs = tuple(
-        Output(name=_unique(given, names), dtype=_boundary(graph.types[name], given))
-        for given, name in zip(graph.output_names, graph.outputs, strict=True)
-    )
-    return Interface(inputs=inputs, outputs=outputs), names
-
-
-def _unique(name: str, names: dict[str, str]) -> str:
-    """A valid name that is not yet taken; it is entered with the name it stands for."""
-    plain = valid_name(name)
-    candidates = itertools.chain([plain], (f"{plain}_{count}" for count in itertools.count(2)))
-    chosen = next(candidate for candidate in candidates if candidate not in names)
-    names[chosen] = name
-    return chosen
-
-
-def _tensor_input(name: str, original: str, type_: TensorType) -> TensorInput:
-    shape = type_.shape
-    if shape is None or not all(isinstance(dim, int) for dim in shape):
-        words = "unknown" if shape is None else list(shape)
-        raise ConversionError(
-            f'the shape of input "{original}" is not fixed: {words}',
-            fix="give its shape in a manifest (a size, or a bounded range), or export the model with fixed shapes",
-        )
-    if len(shape) > builder.MAX_RANK:
-        raise ConversionError(
-            f'input "{original}" is of rank {len(shape)} ({list(shape)}); Core ML ends at {builder.MAX_RANK}',
-            fix="let the model take it in fewer dimensions and reshape it",
-        )
-    # Core ML has no scalar inputs; a vector of one stands for them.
-    return TensorInput(name=name, shape=cast(tuple[int, ...], shape or (1,)), dtype=_boundary(type_, original))
-
-
-def _boundary(type_: TensorType, name: str) -> Literal["float32", "float16", "int32"]:
-    if type_.dtype in _FLOATS:
-        return "float32"
-    if type_.dtype in (*_INTEGERS, "bool"):
-        return "int32"
-    raise ConversionError(f'"{name}" is of type {type_.dtype}, which no Core ML input or output can have')

@@ -10,7 +10,7 @@ from converter.convert import interface as app
 from converter.convert.onnx.lower import lower
 from converter.convert.onnx.prepare import prepare
 from converter.evaluate import load_model
-from converter.model import Classifier, ImageInput, Interface, Normalization, Output, Target, TensorInput
+from converter.model import Classifier, ImageInput, Interface, Normalization, Output, Range, Target, TensorInput
 
 TARGETS = [
     Target(format="mlpackage", deployment_target="iOS16", compute_precision="float32"),
@@ -139,3 +139,23 @@ def test_float16_goes_in_and_out_where_the_interface_says_so(answer):
     got = answer(model, interface, {"x": np.array([[1, -1, 2]], np.float16)}, TARGETS[1])["y"]
     assert got.dtype == np.float16
     np.testing.assert_array_equal(got, [[1, 0, 2]])
+
+
+@each_target
+def test_flexible_sizes_stay_flexible(answer, target):
+    normalization = Normalization(scale=1.0, mean=(0.0,), std=(2.0,))
+    side = Range(lower=2, upper=8, default=4)
+    image = ImageInput(name="image", color="GRAYSCALE", size=(4, 4), ranges=(side, side), normalization=normalization)
+    model = model_of(
+        ("GlobalAveragePool", ["x"], ["mean"]),
+        ("Sub", ["x", "mean"], ["centred"]),
+        ("Relu", ["centred"], ["y"]),
+        inputs=[("x", TensorProto.FLOAT, [1, 1, "height", "width"])],
+        outputs=["y"],
+    )
+    interface = Interface(inputs=(image,), outputs=(Output(name="y"),))
+    for size in ((4, 4), (2, 8)):
+        pixels = np.random.default_rng(0).integers(0, 32, size).astype(np.uint8)
+        got = answer(model, interface, {"image": Image.fromarray(pixels, "L")}, target)["y"]
+        half = pixels / 2
+        np.testing.assert_allclose(got[0, 0], np.maximum(half - half.mean(), 0), atol=0.02)
