@@ -6,8 +6,9 @@ stay quick.
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-__all__ = ["convert_onnx", "load_model"]
+from converter.version import __version__
+
+__all__ = ["__version__", "convert_onnx", "load_model"]
 
 if TYPE_CHECKING:
     from converter.convert import convert_onnx

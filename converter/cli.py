@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from converter import __version__
 from converter.errors import ConverterError, EvaluationError, ManifestError, shared_exit_code
+from converter.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

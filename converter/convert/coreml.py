@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from converter.model import Target
+from converter.version import __version__
 
 MADE_BY = ("coremltools", "torch", "torchvision", "onnx", "onnxruntime", "onnxscript", "numpy")
 
@@ -61,9 +62,7 @@ def deployment_target(target: Target) -> Any:
 
 def versions() -> Mapping[str, str]:
     """Of every library that takes part in a conversion, and of Python."""
-    import converter
-
-    found = {"converter": converter.__version__, "python": ".".join(map(str, sys.version_info[:3]))}
+    found = {"converter": __version__, "python": ".".join(map(str, sys.version_info[:3]))}
     for name in MADE_BY:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
