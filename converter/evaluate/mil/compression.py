@@ -1,5 +1,7 @@
 """Chapter compression: weights as iOS18 compresses them."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -7,8 +9,9 @@ from converter.evaluate.mil.table import ops
 
 
 @ops.op
-def constexpr_blockwise_shift_scale_18(data: Tensor, scale: Tensor, offset: Tensor | None = None) -> Tensor:
-    levels = data.float() if offset is None else data.float() - _blown_up(offset.float(), data)
+def constexpr_blockwise_shift_scale_18(data: Any, scale: Tensor, offset: Tensor | None = None) -> Tensor:
+    """`data` may be floats too; the result has the scale's type."""
+    levels: Tensor = data.float() if offset is None else data.float() - _blown_up(offset.float(), data)
     return levels * _blown_up(scale, data)
 
 
@@ -33,7 +36,7 @@ def constexpr_lut_to_sparse_18(
 
 @ops.op
 def constexpr_sparse_blockwise_shift_scale_18(
-    data_mask: Tensor, nonzero_data: Tensor, scale: Tensor, offset: Tensor | None = None
+    data_mask: Tensor, nonzero_data: Any, scale: Tensor, offset: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     data = constexpr_sparse_to_dense_18(nonzero_data, data_mask)
     return data_mask, constexpr_blockwise_shift_scale_18(data, scale, offset)[data_mask.bool()]

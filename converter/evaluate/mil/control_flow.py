@@ -1,4 +1,4 @@
-"""Chapter control_flow. A list is Python's, of tensors; an element that was never written is None."""
+"""Chapter control_flow. A list is Python's, of tensors; None is an element that was never written."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -39,8 +39,10 @@ def list_scatter(ls: Any, indices: Tensor, value: Tensor) -> Any:
 
 @ops.op
 def list_write(ls: Any, index: int, value: Tensor) -> Any:
-    """A list grows as far as it is written."""
-    return [value if i == index else ls[i] if i < len(ls) else None for i in range(max(len(ls), index + 1))]
+    """A list grows as far as it is written, by zeros."""
+    index += len(ls) if index < 0 else 0
+    empty = torch.zeros_like(value)
+    return [value if i == index else ls[i] if i < len(ls) else empty for i in range(max(len(ls), index + 1))]
 
 
 @ops.op

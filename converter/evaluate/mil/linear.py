@@ -25,7 +25,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 @ops.op
 def matmul(x: Tensor, y: Tensor, transpose_x: bool = False, transpose_y: bool = False) -> Tensor:
-    """A transposition swaps the last two axes, and leaves a vector as it is."""
+    """A transposition swaps the last two axes, and leaves a vector as it is. From iOS17 one factor may be integer."""
+    x, y = (x, y) if x.dtype == y.dtype else (x.float(), y.float())
     x = x.transpose(-1, -2) if transpose_x and x.dim() > 1 else x
     y = y.transpose(-1, -2) if transpose_y and y.dim() > 1 else y
     return torch.matmul(x, y)

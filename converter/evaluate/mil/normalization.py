@@ -53,4 +53,7 @@ def layer_norm(
 
 @ops.op
 def local_response_norm(x: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
+    """Over the third axis from the end: of rank 3 that is not axis 1, as coremltools' own expected values show."""
+    if x.dim() == 3:
+        return F.local_response_norm(x.unsqueeze(0), size, alpha, beta, k).squeeze(0)
     return F.local_response_norm(x, size, alpha, beta, k)

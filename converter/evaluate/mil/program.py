@@ -92,7 +92,7 @@ class Program:
         for feature in description.input:
             kind = self.inputs.get(feature.name)
             image = feature.type.imageType if feature.type.WhichOneof("Type") == "imageType" else None
-            if image is not None and isinstance(kind, TensorType) and len(kind.shape) == 4:
+            if image is not None and isinstance(kind, TensorType) and kind.shape and len(kind.shape) == 4:
                 sizes = zip((image.height, image.width), kind.shape[2:], strict=True)
                 if any(size is not None and described != size for described, size in sizes):
                     complaints.append(
@@ -105,7 +105,7 @@ class Program:
     def make_state(self) -> dict[str, list[torch.Tensor]]:
         """The program's states, all zero; a run reads and writes them."""
         return {
-            name: [torch.zeros([d or 1 for d in kind.element.shape], dtype=kind.element.data_type.carrier)]
+            name: [torch.zeros([d or 1 for d in kind.element.shape or ()], dtype=kind.element.data_type.carrier)]
             for name, kind in self.inputs.items()
             if isinstance(kind, OtherType) and kind.name == "state" and kind.element is not None
         }
@@ -213,8 +213,9 @@ class Program:
             return value
         if not isinstance(value, torch.Tensor):
             raise EvaluationError(f"{what} is a {type(value).__name__}, the program declares {kind}")
-        if value.dim() != len(kind.shape) or any(
-            d is not None and d != size for d, size in zip(kind.shape, value.shape, strict=True)
+        declared = value.shape if kind.shape is None else kind.shape
+        if value.dim() != len(declared) or any(
+            d is not None and d != size for d, size in zip(declared, value.shape, strict=True)
         ):
             raise EvaluationError(f"{what} has shape {list(value.shape)}, the program declares {kind}")
         if _kind(value) != kind.data_type.kind:

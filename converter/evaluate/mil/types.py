@@ -60,12 +60,14 @@ BY_NAME = {data_type.name: data_type for data_type in _DATA_TYPES.values()}
 
 @dataclass(frozen=True)
 class TensorType:
-    """A tensor's data type and shape; None is a dimension known only when the model runs."""
+    """A tensor's data type and shape; None is a dimension known only when the model runs, or a whole shape."""
 
     data_type: DataType
-    shape: tuple[int | None, ...]
+    shape: tuple[int | None, ...] | None
 
     def __str__(self) -> str:
+        if self.shape is None:
+            return f"{self.data_type.name} of any shape"
         return f"{self.data_type.name} [{', '.join('?' if d is None else str(d) for d in self.shape)}]"
 
 
@@ -94,6 +96,8 @@ def value_type(message: Any) -> TensorType | OtherType:
         tensor = message.tensorType
         if tensor.rank != len(tensor.dimensions):
             raise EvaluationError(f"a type of rank {tensor.rank} has {len(tensor.dimensions)} dimensions")
+        if any(d.unknown.variadic for d in tensor.dimensions):
+            return TensorType(data_type(tensor.dataType), None)
         shape = tuple(d.constant.size if d.WhichOneof("dimension") == "constant" else None for d in tensor.dimensions)
         return TensorType(data_type(tensor.dataType), shape)
     if which == "listType":

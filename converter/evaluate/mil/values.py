@@ -95,7 +95,7 @@ def _proto_name(data_type: DataType) -> str:
 
 
 def _static(kind: TensorType) -> tuple[int, ...]:
-    if None in kind.shape:
+    if kind.shape is None or None in kind.shape:
         raise EvaluationError(f"a value has the type {kind}, whose size is not known")
     return tuple(d for d in kind.shape if d is not None)
 

@@ -22,6 +22,14 @@ CASES = [
         lambda: DEQUANTIZED,
     ),
     (
+        "constexpr_blockwise_shift_scale of fp16",
+        18,
+        lambda: mb.constexpr_blockwise_shift_scale(
+            data=LEVELS.astype(np.float16), scale=SCALE[:, None], offset=ZERO[:, None].astype(np.float16)
+        ),
+        lambda: DEQUANTIZED,
+    ),
+    (
         "quantize and dequantize",
         17,
         lambda x: mb.dequantize(

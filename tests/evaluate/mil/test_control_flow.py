@@ -29,6 +29,14 @@ def torch_doubled(x):
     return [x, torch.tensor([count])]
 
 
+def grown(x):
+    """coremltools' own example: a write out of bounds grows the list by zeros."""
+    items = mb.make_list(init_length=2, elem_shape=(2,))
+    first = mb.list_read(ls=items, index=0)
+    items = mb.list_write(ls=items, index=4, value=x)
+    return first, mb.list_gather(ls=items, indices=[4, 3])
+
+
 def listed(x):
     items = mb.make_list(init_length=2, dynamic_length=True, elem_shape=(3,))
     items = mb.list_write(ls=items, index=1, value=x)
@@ -50,6 +58,13 @@ CASES = [
         listed,
         lambda x: [x, torch.tensor([[4.0, 5, 6], [1, 2, 3]]), torch.tensor([3])],
         np.array([7, 8, 9], np.float32),
+    ),
+    (
+        "a list that grows",
+        15,
+        grown,
+        lambda x: [torch.zeros(2), torch.stack([x, torch.zeros(2)])],
+        np.array([2, 4], np.float32),
     ),
     (
         "select",

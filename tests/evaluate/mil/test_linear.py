@@ -20,6 +20,13 @@ CASES = [
     ("matmul transposed x", 15, product(transpose_x=True), lambda x, y: x.mT @ y, (2, 4, 3), (2, 4, 5)),
     ("matmul transposed y", 15, product(transpose_y=True), lambda x, y: x @ y.mT, (2, 3, 4), (2, 5, 4)),
     (
+        "matmul of integers and floats",
+        17,
+        lambda x: mb.matmul(x=x, y=WEIGHT.T),
+        lambda x: x.float() @ w.T,
+        np.arange(8).reshape(2, 4),
+    ),
+    (
         "einsum",
         15,
         lambda x, y: mb.einsum(values=(x, y), equation="nchw,nwhu->nchu"),

@@ -15,6 +15,13 @@ def normalized(x, axes, epsilon):
 
 CASES = [
     (
+        "local_response_norm of rank 3 (coremltools' own example)",
+        15,
+        lambda x: mb.local_response_norm(x=x, size=3, alpha=0.0001, beta=0.75, k=1.0),
+        lambda x: torch.tensor([[[0.99997497, -6.99143696], [4.99687672, -5.99460602], [-2.99932504, -4.99687672]]]),
+        np.array([[[1, -7], [5, -6], [-3, -5]]], np.float32),
+    ),
+    (
         "batch_norm",
         15,
         lambda x: mb.batch_norm(x=x, mean=MEAN, variance=VARIANCE, gamma=GAMMA, beta=BETA, epsilon=0.125),
