@@ -11,8 +11,6 @@ from converter.convert.onnx.ops import TABLES
 def listed() -> Iterator[str]:
     """Every op that has a lowering, with the versions at which its signature changes, by operator set."""
     for domain, table in TABLES.items():
-        if domain == "fused":  # made by our own rewrites, never in a file
-            continue
         ops = {name: [op.since for op in versions] for name, versions in groupby(table, key=lambda op: op.name)}
         yield f"{domain or 'ai.onnx'}: {len(ops)} ops"
         for name, since in ops.items():

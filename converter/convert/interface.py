@@ -86,7 +86,8 @@ def _image_type(image: ImageInput) -> Any:
         return (1, image.channels, height, width)
 
     if image.enumerated:
-        sizes: Any = ct.EnumeratedShapes([shape(*size) for size in image.enumerated], default=shape(*image.size))
+        every = dict.fromkeys((image.size, *image.enumerated))
+        sizes: Any = ct.EnumeratedShapes([shape(*size) for size in every], default=shape(*image.size))
     elif image.ranges:
         sizes = shape(*(_range_dim(side) for side in image.ranges))
     else:
