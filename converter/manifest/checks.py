@@ -9,6 +9,7 @@ from converter.manifest.checks_source import local_file, source
 from converter.manifest.files import Repository, UnusablePathError
 from converter.manifest.schema import (
     Classifier,
+    DirectoryPublish,
     ExportedSource,
     FactorySource,
     Fault,
@@ -262,6 +263,8 @@ def together(models: Mapping[int, Model]) -> Iterator[tuple[int, Fault]]:
 def publish(targets: Mapping[int, PublishTarget], repository: Repository) -> Iterator[Fault]:
     taken: set[Path] = set()
     for index, target in targets.items():
+        if not isinstance(target, DirectoryPublish):
+            continue
         path: _Path = (index, "directory")
         try:
             found = repository.place(target.directory)

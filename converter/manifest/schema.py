@@ -6,13 +6,14 @@ Every rule that needs no more than one record stands beside its fields, in `rule
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal
 
 from pydantic import Field, PrivateAttr, Tag
 
 from converter.manifest.features import Classifier, Image, ImageRange, Input, Normalize, Output, Tensor
 from converter.manifest.formats import FormatsField, MlmodelFormat, MlmodelOptions, MlpackageFormat, MlpackageOptions
-from converter.manifest.record import MODEL_NAME, Fault, Float, Int, Key, Line, Record, Text, by_shape
+from converter.manifest.publish import DirectoryPublish, GithubOptions, GithubPublish, PublishTarget
+from converter.manifest.record import MODEL_NAME, Fault, Float, Int, Key, Record, Text, by_shape
 from converter.manifest.sources import (
     ExportedSource,
     FactorySource,
@@ -34,6 +35,8 @@ __all__ = [
     "Fault",
     "File",
     "Gates",
+    "GithubOptions",
+    "GithubPublish",
     "Image",
     "ImageRange",
     "Input",
@@ -119,16 +122,6 @@ class ValidationOptions(Record):
         if self.labelled is not None:
             limits |= self.labelled.model_dump(include={"min_accuracy", "max_accuracy_drop"}, exclude_none=True)
         return limits
-
-
-class DirectoryPublish(Record):
-    """Copies what is published into a folder."""
-
-    directory: Line = Field(description="Folder, relative to the manifest, inside the repository.")
-
-
-# A union of one: further targets join here, told apart by their first key.
-PublishTarget: TypeAlias = DirectoryPublish
 
 
 RouteField = Annotated[

@@ -8,6 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from converter.manifest.document import Node
+from converter.manifest.publish import REPOSITORY
 from converter.manifest.record import FACTORY, FEATURE_NAME, MODEL_NAME, ONE_LINE, SHA256, Key
 
 _PATTERNS = {
@@ -15,12 +16,13 @@ _PATTERNS = {
     MODEL_NAME: ("cannot be the name of a file on a release page", "use letters, digits, dots, - and _"),
     SHA256: ("is not a SHA-256", "write its 64 hex digits, as sha256sum prints them"),
     ONE_LINE: ("is not one line of text", "write it on one line"),
+    REPOSITORY: ("is not the name of a repository", "write OWNER/REPO"),
     FACTORY: ("does not name a function", "write path/to/file.py:function or package.module:function"),
 }
 _RECORDS = {
     "File": "a path or {path or url, sha256}",
     "Labelled": "{path or url, min_accuracy, max_accuracy_drop}",
-    "DirectoryPublish": "{directory: PATH}",
+    "GithubOptions": "OWNER/REPO or {repository, tag, name, notes, draft, prerelease, latest, existing}",
     "Dimension": "{lower, upper, default}",
 }
 _SECOND_GUESSES = {

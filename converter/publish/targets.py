@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
-from converter.manifest.schema import PublishTarget
+from converter.errors import PublishError
+from converter.manifest.publish import DirectoryPublish, PublishTarget
 from converter.publish import Publisher
 from converter.publish.directory import Directory
 
 
 def publisher(target: PublishTarget, folder: Path) -> Publisher:
     """The publisher of a target; `folder` is the manifest's, to which paths are relative."""
+    if not isinstance(target, DirectoryPublish):
+        raise PublishError("this target is not served yet", fix="publish to a directory")
     return Directory(folder / target.directory)

@@ -259,8 +259,13 @@ WRONG = [
     (model() + "publish: [{directory: .}]", "5:23", "holds the sources"),
     (model() + "publish: [{directory: labels.txt}]", "5:23", "labels.txt is a file"),
     (model() + "publish: [{directory: a}, {directory: ./a}]", "5:39", "published to twice"),
-    (model() + "publish: [s3]", "5:11", "{directory: PATH} is expected"),
-    (model() + "publish: [{folder: x}]", "5:12", "no key `folder`"),
+    (model() + "publish: [3]", "5:11", "one of the keys directory"),
+    (model() + "publish: [{github: {tags: v1}}]", "5:21", "no key `tags`"),
+    (model() + "publish: [{github: {repository: net}}]", "5:33", "write OWNER/REPO"),
+    (model() + "publish: [{github: {draft: 'yes'}}]", "5:28", "true or false is expected"),
+    (model() + "publish: [{github: {existing: keep}}]", "5:31", "skip, replace or fail"),
+    (model() + "publish: [{folder: x}]", "5:11", "add one of the keys directory"),
+    (model() + "publish: [{directory: a, github: }]", "5:11", "keys of one and the same mapping"),
 ]  # fmt: skip
 
 
@@ -291,6 +296,7 @@ RIGHT = [
     model("extra: [labels.txt, tokens/vocab.json]"),
     model("classifier: {labels: torchvision}\n    validate: {labelled: {path: pictures, min_accuracy: 0.5}}"),
     model() + "publish: [{directory: ../public}]",
+    model() + "publish: [{github: }, {github: owner/repo}, {github: {tag: v1, notes: text, latest: false}}]",
     "\ufeff" + model(),
     model().replace("\n", "\r\n"),
     model("route: &r [direct, onnx]") + "defaults: {route: *r}".replace("*r", "auto"),
