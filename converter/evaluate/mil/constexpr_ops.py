@@ -12,8 +12,9 @@ from converter.evaluate.mil.types import BY_NAME, Typed
 
 
 @ops.op
-def constexpr_affine_dequantize_16(quantized_data: Tensor, zero_point: Tensor, scale: Tensor, axis: int) -> Tensor:
-    return dequantized(quantized_data, zero_point, scale, axis)
+def constexpr_affine_dequantize_16(quantized_data: Tensor, zero_point: Tensor, scale: Tensor, axis: int) -> Typed:
+    """coremltools writes an fp16 result of fp32 scales, too."""
+    return Typed(dequantized(quantized_data, zero_point, scale, axis))
 
 
 @ops.op

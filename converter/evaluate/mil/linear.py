@@ -7,6 +7,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from converter.evaluate.mil.table import ops
+from converter.evaluate.mil.types import Typed
 
 
 @ops.op
@@ -25,8 +26,14 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 @ops.op
 def matmul(x: Tensor, y: Tensor, transpose_x: bool = False, transpose_y: bool = False) -> Tensor:
-    """A transposition swaps the last two axes, and leaves a vector as it is. From iOS17 one factor may be integer."""
-    x, y = (x, y) if x.dtype == y.dtype else (x.float(), y.float())
+    """A transposition swaps the last two axes, and leaves a vector as it is."""
     x = x.transpose(-1, -2) if transpose_x and x.dim() > 1 else x
     y = y.transpose(-1, -2) if transpose_y and y.dim() > 1 else y
     return torch.matmul(x, y)
+
+
+@ops.op
+def matmul_17(x: Tensor, y: Tensor, transpose_x: bool = False, transpose_y: bool = False) -> Typed:
+    """The factors may be of two types; the result has the wider."""
+    x, y = (x, y) if x.dtype == y.dtype else (x.float(), y.float())
+    return Typed(matmul(x, y, transpose_x, transpose_y))

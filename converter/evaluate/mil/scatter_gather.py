@@ -1,4 +1,8 @@
-"""Chapter scatter_gather. Indices may be negative; one outside the axis is an error, as nothing says what it gives."""
+"""Chapter scatter_gather. Before iOS17 indices may count from the end.
+
+An index outside the axis, and a negative one from iOS17 on, is an error whether validate_indices asks for it or not:
+Core ML gives no defined value then, and coremltools' frontends take care to write none.
+"""
 
 import math
 from typing import Any
@@ -32,7 +36,7 @@ def gather_16(x: Tensor, indices: Tensor, axis: int = 0, batch_dims: int = 0) ->
 
 @ops.op
 def gather_17(x: Tensor, indices: Tensor, axis: int = 0, batch_dims: int = 0, validate_indices: bool = False) -> Tensor:
-    return gather_16(x, indices, axis, batch_dims)
+    return gather_16(x, _from_front(indices), axis, batch_dims)
 
 
 @ops.op
@@ -42,7 +46,7 @@ def gather_along_axis(x: Tensor, indices: Tensor, axis: int = 0) -> Tensor:
 
 @ops.op
 def gather_along_axis_17(x: Tensor, indices: Tensor, axis: int = 0, validate_indices: bool = False) -> Tensor:
-    return gather_along_axis(x, indices, axis)
+    return gather_along_axis(x, _from_front(indices), axis)
 
 
 @ops.op
@@ -61,7 +65,7 @@ def gather_nd_16(x: Tensor, indices: Tensor, batch_dims: int = 0) -> Tensor:
 
 @ops.op
 def gather_nd_17(x: Tensor, indices: Tensor, batch_dims: int = 0, validate_indices: bool = False) -> Tensor:
-    return gather_nd_16(x, indices, batch_dims)
+    return gather_nd_16(x, _from_front(indices), batch_dims)
 
 
 @ops.op
@@ -75,7 +79,7 @@ def scatter(data: Tensor, indices: Tensor, updates: Tensor, axis: int = 0, mode:
 def scatter_17(
     data: Tensor, indices: Tensor, updates: Tensor, axis: int = 0, mode: str = "add", validate_indices: bool = False
 ) -> Tensor:
-    return scatter(data, indices, updates, axis, mode)
+    return scatter(data, _from_front(indices), updates, axis, mode)
 
 
 @ops.op
@@ -91,7 +95,7 @@ def scatter_along_axis(data: Tensor, indices: Tensor, updates: Tensor, axis: int
 def scatter_along_axis_17(
     data: Tensor, indices: Tensor, updates: Tensor, axis: int = 0, mode: str = "add", validate_indices: bool = False
 ) -> Tensor:
-    return scatter_along_axis(data, indices, updates, axis, mode)
+    return scatter_along_axis(data, _from_front(indices), updates, axis, mode)
 
 
 @ops.op
@@ -103,7 +107,13 @@ def scatter_nd(data: Tensor, indices: Tensor, updates: Tensor, mode: str = "add"
 def scatter_nd_17(
     data: Tensor, indices: Tensor, updates: Tensor, mode: str = "add", validate_indices: bool = False
 ) -> Tensor:
-    return scatter_nd(data, indices, updates, mode)
+    return scatter_nd(data, _from_front(indices), updates, mode)
+
+
+def _from_front(indices: Tensor) -> Tensor:
+    if indices.numel() and int(indices.min()) < 0:
+        raise IndexError(f"index {int(indices.min())}; from iOS17 on, indices may not be negative")
+    return indices
 
 
 def _within(indices: Tensor, size: int) -> Tensor:

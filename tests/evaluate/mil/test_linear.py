@@ -22,9 +22,9 @@ CASES = [
     (
         "matmul of integers and floats",
         17,
-        lambda x: mb.matmul(x=x, y=WEIGHT.T),
-        lambda x: x.float() @ w.T,
-        np.arange(8).reshape(2, 4),
+        lambda x: mb.matmul(x=x, y=np.arange(12, dtype=np.int32).reshape(4, 3)),
+        lambda x: x @ torch.arange(12).reshape(4, 3).float(),
+        (2, 4),
     ),
     (
         "einsum",

@@ -1,6 +1,12 @@
+import coremltools as ct
 import numpy as np
+import pytest
 import torch
 from coremltools.converters.mil.mil import Builder as mb
+from coremltools.converters.mil.mil import types
+
+from converter.errors import EvaluationError
+from converter.evaluate import load_model
 
 POINTS = np.array([[0, 1], [1, -1], [0, 1]], np.int32)
 ALONG = np.array([[0, 2, 1], [2, 2, -3]], np.int32)
@@ -105,7 +111,7 @@ CASES = [
         scattered("scatter_along_axis", axis=1, mode="max"),
         lambda x, y, z: along(x, y, z, "max"),
         (2, 3),
-        ALONG,
+        ALONG % 3,
         (2, 3),
     ),
     (
@@ -131,3 +137,25 @@ CASES = [
 
 def test_an_op_answers_as_torch(case, precision, compare):
     compare(case, precision)
+
+
+def built(op, **given):
+    def prog(x):
+        return getattr(mb, op)(indices=x, **given)
+
+    specs = [mb.TensorSpec(shape=(1, 1), dtype=types.int32)]
+    return ct.convert(
+        mb.program(input_specs=specs, opset_version=ct.target.iOS17)(prog),
+        minimum_deployment_target=ct.target.iOS17,
+        compute_precision=ct.precision.FLOAT32,
+        skip_model_load=True,
+    )
+
+
+@pytest.mark.parametrize("index", [3, -4])  # coremltools adds the size to negative ones itself
+@pytest.mark.parametrize("op", ["gather", "gather_along_axis", "gather_nd"])
+def test_an_index_outside_is_refused_whether_the_program_asks_for_it_or_not(op, index):
+    model = load_model(built(op, x=np.ones((3, 1), np.float32)))
+    assert model.predict({"x": [[2]]})
+    with pytest.raises(EvaluationError, match=f"{op} .*cannot be computed: (indices|index)"):
+        model.predict({"x": [[index]]})
