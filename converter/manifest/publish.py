@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from converter.manifest.record import Bool, Line, Record, Text, kind_of
+from converter.manifest.s3 import S3Publish
 
 REPOSITORY = r"^[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+$"
 Repository = Annotated[Text, Field(pattern=REPOSITORY)]
@@ -55,7 +56,7 @@ class GithubPublish(Record):
     ] = Field(description="A GitHub release: options, OWNER/REPO, or nothing for the workflow's own repository.")
 
 
-TARGETS: dict[str, type[Record]] = {"directory": DirectoryPublish, "github": GithubPublish}
+TARGETS: dict[str, type[Record]] = {"directory": DirectoryPublish, "github": GithubPublish, "s3": S3Publish}
 
 
 def _target_kind(value: Any) -> str | None:
@@ -63,6 +64,8 @@ def _target_kind(value: Any) -> str | None:
 
 
 PublishTarget: TypeAlias = Annotated[
-    Annotated[DirectoryPublish, Tag("<directory>")] | Annotated[GithubPublish, Tag("<github>")],
+    Annotated[DirectoryPublish, Tag("<directory>")]
+    | Annotated[GithubPublish, Tag("<github>")]
+    | Annotated[S3Publish, Tag("<s3>")],
     Discriminator(_target_kind, custom_error_type="one_key", custom_error_message=", ".join(TARGETS)),
 ]

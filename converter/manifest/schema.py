@@ -14,6 +14,7 @@ from converter.manifest.features import Classifier, Image, ImageRange, Input, No
 from converter.manifest.formats import FormatsField, MlmodelFormat, MlmodelOptions, MlpackageFormat, MlpackageOptions
 from converter.manifest.publish import DirectoryPublish, GithubOptions, GithubPublish, PublishTarget
 from converter.manifest.record import MODEL_NAME, Fault, Float, Int, Key, Record, Text, by_shape
+from converter.manifest.s3 import S3Options, S3Publish
 from converter.manifest.sources import (
     ExportedSource,
     FactorySource,
@@ -51,6 +52,8 @@ __all__ = [
     "OnnxSource",
     "Output",
     "PublishTarget",
+    "S3Options",
+    "S3Publish",
     "Source",
     "Tensor",
     "TorchscriptSource",

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from converter.manifest.document import Node
 from converter.manifest.publish import REPOSITORY
 from converter.manifest.record import FACTORY, FEATURE_NAME, MODEL_NAME, ONE_LINE, SHA256, Key
+from converter.manifest.s3 import BUCKET
 
 _PATTERNS = {
     FEATURE_NAME: ("is no name that Core ML takes", "use letters, digits and _, and begin with a letter or _"),
@@ -17,12 +18,14 @@ _PATTERNS = {
     SHA256: ("is not a SHA-256", "write its 64 hex digits, as sha256sum prints them"),
     ONE_LINE: ("is not one line of text", "write it on one line"),
     REPOSITORY: ("is not the name of a repository", "write OWNER/REPO"),
+    BUCKET: ("is not the name of a bucket", "write the name alone, without s3://; the prefix has a key of its own"),
     FACTORY: ("does not name a function", "write path/to/file.py:function or package.module:function"),
 }
 _RECORDS = {
     "File": "a path or {path or url, sha256}",
     "Labelled": "{path or url, min_accuracy, max_accuracy_drop}",
     "GithubOptions": "OWNER/REPO or {repository, tag, name, notes, draft, prerelease, latest, existing}",
+    "S3Options": "BUCKET or {bucket, prefix, ...}",
     "Dimension": "{lower, upper, default}",
 }
 _SECOND_GUESSES = {
