@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
@@ -14,6 +15,7 @@ from converter.manifest.record import Bool, Fault, Line, Record, Text
 PLACEHOLDERS = ("tag", "sha", "name")
 BUCKET = r"^[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]$"
 BucketName = Annotated[Text, Field(pattern=BUCKET)]
+TAG = r"[\w +=.:/@-]{{{},{}}}"
 TAGS_MAX = 10  # of an object: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html
 
 StorageClass = Literal[
@@ -75,6 +77,10 @@ class S3Options(Record):
             yield Fault(("kms_key",), "a KMS key is given, but not used", "write encryption: aws:kms")
         if len(self.tags) > TAGS_MAX:
             yield Fault(("tags",), f"an object has at most {TAGS_MAX} tags, {len(self.tags)} are given", "remove some")
+        for name, value in self.tags.items():
+            if not (re.fullmatch(TAG.format(1, 128), name) and re.fullmatch(TAG.format(0, 256), value)):
+                fix = "use letters, digits, blanks and + - = . _ : / @, at most 128 for a name and 256 for a value"
+                yield Fault(("tags", name), f"{name!r} is no tag that S3 takes", fix)
         for suffix in self.content_types:
             if not suffix.startswith("."):
                 yield Fault(("content_types", suffix), f"{suffix!r} is no ending of a name", f"write .{suffix}")

@@ -276,6 +276,7 @@ WRONG = [
     (model() + "publish: [{s3: {bucket: net, endpoint: 'https://u:p@h'}}]", "5:40", "the endpoint holds credentials"),
     (model() + "publish: [{s3: {bucket: net, public_url: 'https://h/?sig=1'}}]", "5:42", "the public_url has a query"),
     (model() + "publish: [{s3: {bucket: net, kms_key: k}}]", "5:39", "write encryption: aws:kms"),
+    (model() + "publish: [{s3: {bucket: net, tags: {team: a&b}}}]", "5:43", "at most 128 for a name"),
     (model() + "publish: [{s3: {bucket: net, existing: skip}}]", "5:40", "fail or replace"),
     (model() + "publish: [{s3: {bucket: net, content_types: {zip: a/b}}}]", "5:51", "write .zip"),
     (model() + "publish: [{folder: x}]", "5:11", "add one of the keys directory"),

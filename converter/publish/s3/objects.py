@@ -48,10 +48,11 @@ class Bucket:
             return "absent"
         if head["ContentLength"] != file.size_bytes:
             return "other"
-        whole = head.get("ChecksumSHA256", "")
         if self._options.checksums == "on":
-            if whole and "-" not in whole:
-                return "same" if whole == _base64_of(file) else "other"
+            if head.get("ChecksumSHA256") == in_base64(bytes.fromhex(file.sha256)):
+                return "same"
+            if head.get("ChecksumSHA256") and head.get("ChecksumType") == "FULL_OBJECT":
+                return "other"
             if noted := head.get("Metadata", {}).get("sha256"):
                 return "same" if noted == file.sha256 else "other"
         return "same" if self._read_sha256(key) == file.sha256 else "other"
@@ -107,7 +108,7 @@ class Bucket:
         condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
         properties = self._properties(key, hashlib.sha256(content).hexdigest(), self._options.index_cache_control)
         if self._options.checksums == "on":
-            properties["ChecksumSHA256"] = in_base64(hashlib.sha256(content).digest())
+            properties |= _checksum(hashlib.sha256(content).digest())
         with asking("write", self._options.bucket, key):
             try:
                 self._on_condition(self._client.put_object, condition, Key=key, Body=content, **properties)
@@ -136,12 +137,12 @@ class Bucket:
         condition: Mapping[str, str],
         progress: Progress,
     ) -> bool:
-        wanted = _base64_of(file)
+        checksum = _checksum(bytes.fromhex(file.sha256))
         if self._options.checksums == "on":
-            properties["ChecksumSHA256"] = wanted
+            properties |= checksum
         with Slice(path, 0, file.size_bytes, lambda sent: progress(path.name, sent, file.size_bytes)) as body:
             answer = self._on_condition(self._client.put_object, condition, Key=key, Body=body, **properties)
-        return bool(answer.get("ChecksumSHA256") == wanted)
+        return bool(answer.get("ChecksumSHA256") == checksum["ChecksumSHA256"])
 
     def _put_parts(
         self,
@@ -165,7 +166,7 @@ class Bucket:
             for number, digest in enumerate(parts, 1):
                 start = (number - 1) * part_bytes
                 size = min(part_bytes, file.size_bytes - start)
-                checksum = {"ChecksumSHA256": in_base64(digest)} if is_on else {}
+                checksum = _checksum(digest) if is_on else {}
 
                 def sent(so_far: int, start: int = start) -> None:
                     progress(path.name, start + so_far, file.size_bytes)
@@ -174,8 +175,8 @@ class Bucket:
                     answer = self._on_condition(
                         self._client.upload_part, {}, Key=key, UploadId=upload, PartNumber=number, Body=body, **checksum
                     )
-                known = checksum if answer.get("ChecksumSHA256") else {}
-                named.append({"PartNumber": number, "ETag": answer["ETag"], **known})
+                known = {name: answer[name] for name in ("ETag", "ChecksumSHA256") if name in answer}
+                named.append({"PartNumber": number, **known})
             answer = self._on_condition(
                 self._client.complete_multipart_upload,
                 condition,
@@ -264,5 +265,5 @@ def content_type(name: str, wanted: Mapping[str, str]) -> str:
     return known[max(fitting, key=len)] if fitting else "application/octet-stream"
 
 
-def _base64_of(file: Artifact) -> str:
-    return in_base64(bytes.fromhex(file.sha256))
+def _checksum(digest: bytes) -> dict[str, str]:
+    return {"ChecksumAlgorithm": "SHA256", "ChecksumSHA256": in_base64(digest)}

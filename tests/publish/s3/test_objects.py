@@ -1,0 +1,44 @@
+"""The properties that objects get."""
+
+import hashlib
+
+import pytest
+
+from converter.publish.s3 import objects
+
+
+def test_objects_have_the_properties_that_were_asked_for(shelf, make_dist):
+    shelf.publish(
+        make_dist({"net/net.mlmodel": b"weights", "net/net.öre.txt": b"x"}),
+        storage_class="STANDARD_IA",
+        encryption="AES256",
+        tags={"team": "ml + co", "stage": "done"},
+        content_types={".mlmodel": "application/x-coreml"},
+    )
+    head = shelf.head("net/v1/net.mlmodel")
+    assert head["ContentType"] == "application/x-coreml"
+    assert head["ContentDisposition"] == 'attachment; filename="net.mlmodel"'
+    assert head["CacheControl"] == "public, max-age=31536000, immutable"
+    assert (head["StorageClass"], head["ServerSideEncryption"]) == ("STANDARD_IA", "AES256")
+    assert head["Metadata"]["sha256"] == hashlib.sha256(b"weights").hexdigest()
+    tags = shelf.client.get_object_tagging(Bucket=shelf.name, Key="net/v1/net.mlmodel")["TagSet"]
+    assert {tag["Key"]: tag["Value"] for tag in tags} == {"team": "ml + co", "stage": "done"}
+    assert shelf.head("net/v1/net.öre.txt")["ContentDisposition"] == "attachment; filename*=UTF-8''net.%C3%B6re.txt"
+    assert shelf.head("net/latest.json")["CacheControl"] == "no-cache"
+    assert shelf.head("net/latest.json")["ContentType"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("net.mlmodel", "application/octet-stream"),
+        ("net.mlpackage.zip", "application/zip"),
+        ("build.json", "application/json"),
+        ("report.MD", "text/markdown; charset=utf-8"),
+        ("SHA256SUMS", "text/plain; charset=utf-8"),
+        ("net.labels.txt", "text/x-labels"),
+        ("net.words.txt", "text/plain; charset=utf-8"),
+    ],
+)
+def test_the_longest_known_ending_gives_the_content_type(name, kind):
+    assert objects.content_type(name, {".labels.txt": "text/x-labels"}) == kind
