@@ -44,8 +44,11 @@ class Repository:
             raise UnusablePathError(f"{path} has backslashes", f"write {path.replace(chr(92), '/')}")
         try:
             found = (self.folder / path).resolve()
-        except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError before Python 3.13
-            raise UnusablePathError(f"{path} cannot be followed", "look for links that lead to themselves") from error
+            loops = found.is_symlink()  # from Python 3.13 on a loop of links is left as it is
+        except (OSError, RuntimeError):
+            loops = True
+        if loops:
+            raise UnusablePathError(f"{path} cannot be followed", "look for links that lead to themselves")
         if not found.is_relative_to(self.root):
             linked = ".." not in PurePosixPath(path).parts
             how = "leads out of the repository through a link" if linked else "leaves the repository"
