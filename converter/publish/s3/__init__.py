@@ -15,7 +15,7 @@ from converter.manifest.s3 import S3Options
 from converter.model import Artifact, Published, PublishedFile, Step
 from converter.publish import Finished, Progress
 from converter.publish.s3 import index
-from converter.publish.s3.client import connect, urls
+from converter.publish.s3.client import connect
 from converter.publish.s3.objects import Bucket, State
 from converter.publish.s3.place import Place, place
 
@@ -47,13 +47,12 @@ class S3:
         where = place(self.options, finished.record, self.environment)
         found = self._looked_up(finished, where)
         index.read(self._bucket, where)  # one that is not ours is found before anything is uploaded
-        addresses = urls(self.options)
         done = []
         for file, key, state in found:
             if state != "same":
                 self._bucket.upload(key, finished.path(file), file, progress)
             progress(Path(key).name, file.size_bytes, file.size_bytes)
-            done.append(_record(file, key, state, addresses(key)))
+            done.append(_record(file, key, state, self._bucket.address(key)))
         self._bucket.abort_uploads(where.prefix)
         index.enter(self._bucket, where, _entry(finished, where), latest=self.options.latest)
         return Published(
@@ -62,8 +61,8 @@ class S3:
             outputs={
                 "s3_uris": "\n".join(f"s3://{self.options.bucket}/{key}" for _, key, _ in found),
                 "s3_prefix": f"s3://{self.options.bucket}/{where.prefix}",
-                "s3_index_url": addresses(where.index),
-                "s3_latest_url": addresses(where.latest),
+                "s3_index_url": self._bucket.address(where.index),
+                "s3_latest_url": self._bucket.address(where.latest),
             },
         )
 

@@ -5,7 +5,7 @@ Of an answer only its code, its status and its ids are repeated: messages can ho
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -30,6 +30,8 @@ _FIXES = {
     "NotImplemented": "the server does not know this request; take out what it has no use for (acl, tags, encryption, "
     "storage_class), or set `checksums: read-back`",
 }
+_SERVER = "the server is in trouble; run it again later, which completes what was begun"
+_OTHER = "see the server's documentation for this code"
 _SAME = {"403": "AccessDenied", "301": "PermanentRedirect", "XAmzContentSHA256Mismatch": "BadDigest"}
 
 
@@ -39,21 +41,16 @@ def connect(options: S3Options) -> Any:
         return _client(options)
 
 
-def urls(options: S3Options) -> Callable[[str], str]:
-    """From a key to the address under which it is downloaded, without any signature."""
+def address(client: Any, options: S3Options, key: str) -> str:
+    """Where a key is downloaded, without any signature."""
     if options.public_url:
-        base = options.public_url.rstrip("/")
-        return lambda key: f"{base}/{quote(key)}"
-    from botocore import UNSIGNED
-
-    with asking("connect", options.bucket):
-        client = _client(options, signature_version=UNSIGNED)
-    return lambda key: str(
-        client.generate_presigned_url("get_object", Params={"Bucket": options.bucket, "Key": key}, ExpiresIn=60)
-    )
+        return f"{options.public_url.rstrip('/')}/{quote(key)}"
+    with asking("connect", options.bucket, key):
+        signed = client.generate_presigned_url("get_object", Params={"Bucket": options.bucket, "Key": key})
+    return str(signed).partition("?")[0]  # botocore alone knows how each region and style is addressed
 
 
-def _client(options: S3Options, **settings: Any) -> Any:
+def _client(options: S3Options) -> Any:
     import boto3
     from botocore.config import Config
 
@@ -72,7 +69,6 @@ def _client(options: S3Options, **settings: Any) -> Any:
             "addressing_style": style,
             "payload_signing_enabled": True,
         },
-        **settings,
     )
     session = boto3.session.Session()
     return session.client("s3", region_name=options.region, endpoint_url=options.endpoint, config=config)
@@ -94,8 +90,9 @@ def asking(action: str, bucket: str, key: str = "") -> Iterator[None]:
         yield
     except boto.ClientError as error:
         said = code(error)
-        fix = _FIXES.get(_SAME.get(said, said), "see the server's documentation for this code, or try again later")
-        problem = f"{error.operation_name} answered {said}{_ids(error.response.get('ResponseMetadata', {}))}"
+        answer = error.response.get("ResponseMetadata", {})
+        fix = _FIXES.get(_SAME.get(said, said), _SERVER if answer.get("HTTPStatusCode", 0) >= 500 else _OTHER)
+        problem = f"{error.operation_name} answered {said}{_ids(answer)}"
         raise PublishError(problem, where=where, fix=fix) from None
     except (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError):
         raise PublishError("no AWS credentials were found", where=where, fix=_CREDENTIALS) from None

@@ -12,7 +12,7 @@ from converter.manifest.s3 import S3Options
 from converter.model import Artifact
 from converter.publish import Progress
 from converter.publish.s3.body import CHUNK_BYTES, Slice, composite, count_what_is_sent, digests, in_base64
-from converter.publish.s3.client import asking, code
+from converter.publish.s3.client import address, asking, code
 
 State = Literal["absent", "same", "other"]
 
@@ -88,6 +88,9 @@ class Bucket:
                 # they cost storage, but harm no one, and not every role or server may list them
                 if code(error) not in ("AccessDenied", "403", "MethodNotAllowed", *_UNKNOWN):
                     raise
+
+    def address(self, key: str) -> str:
+        return address(self._client, self._options, key)
 
     def read(self, key: str) -> tuple[bytes, str] | None:
         """The bytes of a small object and its ETag; None where there is none."""

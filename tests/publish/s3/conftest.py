@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import signal
@@ -7,7 +8,6 @@ import sys
 import time
 import urllib.request
 import uuid
-from pathlib import Path
 
 import boto3
 import pytest
@@ -15,7 +15,7 @@ from botocore.config import Config
 
 from converter.manifest.s3 import S3Options
 from converter.publish import finished
-from converter.publish.s3 import S3
+from converter.publish.s3 import S3, objects
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIAHUSHHUSHHUSHHUSH", "AWS_SECRET_ACCESS_KEY": "hush/secret/hush"}
 
@@ -89,7 +89,7 @@ class Shelf:
     def plan(self, dist, **options):
         return [(step.action, step.name) for step in self.publisher(**options).plan(finished(dist))]
 
-    def keys(self):
+    def listed(self):
         return [found["Key"] for found in self.client.list_objects_v2(Bucket=self.name).get("Contents", ())]
 
     def get(self, key):
@@ -104,6 +104,25 @@ class Shelf:
     def json(self, key):
         return json.loads(self.get(key))
 
+    def read_latest(self):
+        """Follow latest.json as a reader does: every file that it names is there and has its sum."""
+        latest = self.json("net/latest.json")
+        for file in latest["files"]:
+            content = self.get(f"net/{file['path']}")
+            assert hashlib.sha256(content).hexdigest() == file["sha256"], file
+        return latest["version"]
+
+    @staticmethod
+    def before(publisher, operation, act):
+        """Do something once, just before a publisher's request of this kind goes out."""
+        left = [act]
+
+        def once(**_):
+            if left:
+                left.pop()()
+
+        publisher._bucket._client.meta.events.register(f"before-send.s3.{operation}", once)
+
     def unfinished(self):
         return self.client.list_multipart_uploads(Bucket=self.name).get("Uploads", [])
 
@@ -111,6 +130,12 @@ class Shelf:
 @pytest.fixture
 def shelf(client, server):
     return Shelf(client, server)
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    """Parts as small as S3 takes them, 5 MiB."""
+    monkeypatch.setattr(objects.Bucket.__init__, "__defaults__", (5 << 20,))
 
 
 @pytest.fixture
@@ -124,7 +149,7 @@ def in_child():
                 task()
                 os._exit(0)
             except BaseException as error:
-                Path(os.environ.get("S3_TEST_LOG", os.devnull)).open("a").write(f"{error!r}\n")
+                print(f"in a child: {error!r}", file=sys.stderr, flush=True)
                 os._exit(1)
         if kill_after_s is not None:
             time.sleep(kill_after_s)
