@@ -23,7 +23,7 @@ class GitHub:
         self._repository = Repository(client, options.repository)
 
     def plan(self, finished: Finished) -> Sequence[Step]:
-        return list(Publication(self._repository, self._options, finished).plan())
+        return Publication(self._repository, self._options, finished).plan()
 
     def publish(self, finished: Finished, progress: Progress) -> Published:
         """Fill the release and publish it; what is there already, byte for byte, is not uploaded again."""

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -22,6 +22,7 @@ from converter.errors import PublishError
 from converter.version import __version__
 
 API_VERSION = "2022-11-28"
+T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 
 
@@ -107,7 +108,10 @@ class Client:
         """Tried once: after an UnclearError the caller has to look what became of it."""
         return self._json("POST", self._url(path), once=True, json=body)
 
-    def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+    def patch(self, path: str, body: Mapping[str, Any], *, at_once: bool = False) -> Any:
+        """With `at_once` without the pause between writes."""
+        if at_once:
+            self._last_write = float("-inf")
         return self._json("PATCH", self._url(path), json=body)
 
     def delete(self, path: str) -> None:
@@ -124,14 +128,21 @@ class Client:
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size_bytes)}
         return self._json("POST", url, once=True, headers=headers, params=query, body=body)
 
-    def download(self, path: str) -> Iterator[bytes]:
-        """A file in pieces; it comes from another host, where requests does not send the token."""
-        answer = self._send("GET", self._url(path), headers={"Accept": "application/octet-stream"}, stream=True)
-        with answer:
-            try:
-                yield from answer.iter_content(1 << 20)
-            except requests.RequestException as error:
-                raise self._unclear("GET", answer.url, type(error).__name__) from None
+    def download(self, path: str, receive: Callable[[Iterator[bytes]], T]) -> T:
+        """Hand a file to `receive`, in pieces; begun anew after a broken connection.
+
+        It comes from another host, where requests does not send the token.
+        """
+        for attempt in itertools.count():
+            answer = self._send("GET", self._url(path), headers={"Accept": "application/octet-stream"}, stream=True)
+            with answer:
+                try:
+                    return receive(answer.iter_content(1 << 20))
+                except requests.RequestException as error:
+                    if attempt + 1 >= self.pace.attempts:
+                        raise self._unclear("GET", self._url(path), type(error).__name__, answer) from None
+            self.back_off(attempt)
+        raise AssertionError("unreachable")
 
     def back_off(self, attempt: int) -> None:
         """Wait before the next try: longer each time, and never in step with another publisher."""

@@ -15,14 +15,10 @@ from converter.publish import Finished, Progress
 from converter.publish.github.client import RefusedError, UnclearError
 from converter.publish.github.comparison import Comparison, Difference
 from converter.publish.github.names import asset_name, flat_name, stands_for, temporary_name, temporary_parts
-from converter.publish.github.repository import Asset, Release, Repository
+from converter.publish.github.repository import Asset, GoneError, Release, Repository
 
 ROUNDS = 3
 _UPLOAD_BYTES_PER_S = 5_000_000  # of a slow line, for how long another run's upload may last
-
-
-class GoneError(Exception):
-    """The release was removed while it was filled: another run has settled on another one."""
 
 
 def hold_present(repository: Repository, release: Release, error: RefusedError) -> None:

@@ -68,8 +68,7 @@ def _record_of(repository: Repository, release: Release) -> BuildRecord | None:
         return None
     with TemporaryDirectory() as folder:
         try:
-            with (Path(folder) / RECORD).open("wb") as file:
-                repository.download(asset, file)
+            repository.download(asset, Path(folder) / RECORD)
             return read_record(Path(folder))
         except (OutputError, RefusedError):
             return None

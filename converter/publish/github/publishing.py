@@ -1,19 +1,22 @@
 """One release from one dist: found or drafted, filled, checked by a last listing, and only then published."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 from converter.errors import PublishError
 from converter.model import Published, PublishedFile, Step
 from converter.publish import Finished, Progress
 from converter.publish.github.client import RefusedError, UnclearError
 from converter.publish.github.comparison import Comparison
-from converter.publish.github.filling import ROUNDS, Filling, GoneError, hold_present
+from converter.publish.github.filling import ROUNDS, Filling, hold_present
 from converter.publish.github.history import body
 from converter.publish.github.names import LONGEST_BODY, asset_name, flat_name, hold_limits, temporary_parts
 from converter.publish.github.notes import DRAFT, is_given
 from converter.publish.github.options import Options
-from converter.publish.github.repository import Asset, Release, Repository
+from converter.publish.github.repository import Asset, GoneError, Release, Repository
+
+T = TypeVar("T")
 
 
 class Publication:
@@ -25,10 +28,28 @@ class Publication:
         self._options = options
         self._finished = finished
         self._comparison = Comparison(repository, options, finished)
+        self._is_maker = False
         self._where = ("publish to github", f"{options.repository} {options.tag}")
         hold_limits(finished.files, options.notes if is_given(options.notes) else "")
 
-    def plan(self) -> Iterator[Step]:
+    def plan(self) -> list[Step]:
+        return self._patient(lambda: list(self._steps()))
+
+    def publish(self, progress: Progress) -> Published:
+        return self._patient(lambda: self._published(progress))
+
+    def _patient(self, call: Callable[[], T]) -> T:
+        """Begin anew where another run removed the release on the way."""
+        for _ in range(ROUNDS):
+            with suppress(GoneError):
+                return call()
+        raise PublishError(
+            "the release was removed while it was filled, again and again",
+            where=self._where,
+            fix="see who else works on it, and run it again",
+        )
+
+    def _steps(self) -> Iterator[Step]:
         options = self._options
         releases = self._repository.releases()
         release = self._chosen(releases)
@@ -55,16 +76,6 @@ class Publication:
         if (release is None or release.draft) and not options.draft:
             yield Step(action="publish", name=options.tag)
 
-    def publish(self, progress: Progress) -> Published:
-        for _ in range(ROUNDS):
-            with suppress(GoneError):
-                return self._published(progress)
-        raise PublishError(
-            "the release was removed while it was filled, again and again",
-            where=self._where,
-            fix="see who else works on it, and run it again",
-        )
-
     def _published(self, progress: Progress) -> Published:
         releases, release = self._settled()
         filling = Filling(self._repository, self._comparison, self._finished, progress)
@@ -76,6 +87,8 @@ class Publication:
         text = body(self._repository, self._options, self._finished, release, releases)
         release = self._completed(release, text)
         found = self._verified(release)
+        if self._is_maker:  # of a run that was killed while it made its draft, that one appears late
+            self._clear_away(self._repository.releases(), release)
         return Published(
             target=f"github {self._options.repository} {release.tag}",
             files=tuple(
@@ -104,6 +117,7 @@ class Publication:
             if release is not None:
                 self._clear_away(releases, release)
                 return releases, release
+            self._is_maker = True
             try:
                 self._create(releases)
             except UnclearError:
@@ -123,8 +137,9 @@ class Publication:
         """Remove further drafts that two runs at once may have made: only those marked as ours, and empty."""
         for other in releases:
             is_spare = other.draft and other.tag == release.tag and other.id > release.id
-            if is_spare and other.body.startswith(DRAFT) and not self._repository.assets(other):
-                self._repository.remove(other)
+            with suppress(GoneError):
+                if is_spare and other.body.startswith(DRAFT) and not self._repository.assets(other):
+                    self._repository.remove(other)
 
     def _create(self, releases: Sequence[Release]) -> None:
         options = self._options

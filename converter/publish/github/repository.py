@@ -1,7 +1,7 @@
 """Releases and assets of one repository, as records: GitHub's endpoints and nothing else."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -42,6 +42,10 @@ class Asset:
     created_at: float
 
 
+class GoneError(Exception):
+    """The release is not there any more: another run has settled on another one."""
+
+
 class Repository:
     """`OWNER/REPO` through a client."""
 
@@ -76,7 +80,13 @@ class Repository:
         self.client.delete(f"{self._path}/releases/{release.id}")
 
     def assets(self, release: Release) -> list[Asset]:
-        return [_asset(entry) for entry in self.client.pages(f"{self._path}/releases/{release.id}/assets")]
+        """All of them, those of broken uploads too. Raises GoneError."""
+        try:
+            return [_asset(entry) for entry in self.client.pages(f"{self._path}/releases/{release.id}/assets")]
+        except RefusedError as error:
+            if error.status != 404:
+                raise
+            raise GoneError from error
 
     def upload(self, release: Release, path: Path, name: str, label: str, progress: Callable[[int], None]) -> Asset:
         """Stream a file from the disk; `progress` is called with the bytes sent so far."""
@@ -90,21 +100,30 @@ class Repository:
         return _asset(answer)
 
     def rename(self, asset: Asset, name: str) -> Asset:
-        return _asset(self.client.patch(f"{self._path}/releases/assets/{asset.id}", {"name": name}))
+        """At once: the name may be gone until then."""
+        fields = {"name": name}
+        return _asset(self.client.patch(f"{self._path}/releases/assets/{asset.id}", fields, at_once=True))
 
     def remove_asset(self, asset: Asset) -> None:
         self.client.delete(f"{self._path}/releases/assets/{asset.id}")
 
-    def download(self, asset: Asset, target: IO[bytes]) -> None:
-        for piece in self.client.download(f"{self._path}/releases/assets/{asset.id}"):
-            target.write(piece)
+    def download(self, asset: Asset, target: Path) -> None:
+        def write(pieces: Iterator[bytes]) -> None:
+            with target.open("wb") as file:
+                file.writelines(pieces)
+
+        self.client.download(f"{self._path}/releases/assets/{asset.id}", write)
 
     def hash(self, asset: Asset) -> str:
         """SHA-256 of what people download, for the servers that do not tell it."""
-        digest = hashlib.sha256()
-        for piece in self.client.download(f"{self._path}/releases/assets/{asset.id}"):
-            digest.update(piece)
-        return digest.hexdigest()
+
+        def digest(pieces: Iterator[bytes]) -> str:
+            so_far = hashlib.sha256()
+            for piece in pieces:
+                so_far.update(piece)
+            return so_far.hexdigest()
+
+        return self.client.download(f"{self._path}/releases/assets/{asset.id}", digest)
 
 
 class _Reading:

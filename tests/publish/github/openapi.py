@@ -23,7 +23,14 @@ CACHE = Path(__file__).parents[3] / ".openapi" / f"api.github.com-{VERSION}.json
 # limits and failures, which the description leaves out of every path
 UNDESCRIBED = {401, 403, 429, 500, 502, 503}
 # a 404 and a 422 that GitHub does answer there
-ALSO = {("GET", "release_id"), ("PATCH", "release_id"), ("PATCH", "assets"), ("POST", "assets"), ("DELETE", "assets")}
+ALSO = {
+    ("GET", "release_id"),
+    ("PATCH", "release_id"),
+    ("PATCH", "assets"),
+    ("POST", "assets"),
+    ("DELETE", "assets"),
+    ("GET", "assets"),
+}
 
 
 def description() -> dict:

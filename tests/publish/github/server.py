@@ -57,7 +57,7 @@ class FakeGitHub:
         self.fault_rate, self.rng = fault_rate, rng or random.Random(0)
         self.described, self.prefix, self.keep = described, prefix, keep
         self.null_digests = self.immutable = False
-        self.reset_after_s = 1
+        self.retry_after_s = 1
         self.rename: Callable[[str], str] = _sanitized
         self.before: list[Callable[[str, str], None]] = []  # called before each request, with method and path
         self.seen: list[Seen] = []
@@ -235,10 +235,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _limit(self, kind):
         if kind == "429":
-            return self._answer(429, {"message": "Too many requests"}, {"retry-after": "1"})
+            return self._answer(
+                429, {"message": "Too many requests"}, {"retry-after": str(self.server_state.retry_after_s)}
+            )
         if kind == "secondary":
             words = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
-            return self._answer(403, {"message": words}, {"retry-after": "1"})
+            return self._answer(403, {"message": words}, {"retry-after": str(self.server_state.retry_after_s)})
         headers = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(int(time.time()))}
         return self._answer(403, {"message": "API rate limit exceeded"}, headers)
 
@@ -282,6 +284,15 @@ class _Handler(BaseHTTPRequestHandler):
         if path.startswith("/cdn/"):
             asset = hub.assets.get(int(path.removeprefix("/cdn/")))
             content = asset["content"] if asset and asset["state"] == "uploaded" else None
+            if self.kind == "reset":
+                self._break()
+            if self.kind == "cut" and content:
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content[: len(content) // 2])
+                self.wfile.flush()
+                raise _ClosedError
         else:
             _, _, tag, name = path.split("/", 3)
             content = hub.readable(tag, name)
