@@ -16,8 +16,9 @@ ATTEMPTS = 8
 TIMEOUTS_S = (10.0, 120.0)  # connect; read
 
 _FIXES = {
-    "AccessDenied": "allow s3:PutObject, s3:GetObject, s3:ListBucket, s3:AbortMultipartUpload and "
-    "s3:ListBucketMultipartUploads on it; where an `acl` is set also s3:PutObjectAcl, with `tags` s3:PutObjectTagging",
+    "AccessDenied": "check that these are the right credentials, and allow them s3:PutObject, s3:GetObject, "
+    "s3:ListBucket, s3:AbortMultipartUpload and s3:ListBucketMultipartUploads; with `acl` also s3:PutObjectAcl, with "
+    "`tags` s3:PutObjectTagging, with a KMS key kms:GenerateDataKey and kms:Decrypt",
     "AccessControlListNotSupported": "take `acl` out; the bucket refuses ACLs",
     "BadDigest": "the file was changed, or broken on its way; build it again, and publish again",
     "InvalidAccessKeyId": "check the credentials in use",
@@ -98,7 +99,7 @@ def asking(action: str, bucket: str, key: str = "") -> Iterator[None]:
         raise PublishError("no AWS credentials were found", where=where, fix=_CREDENTIALS) from None
     except (boto.ProfileNotFound, boto.TokenRetrievalError, boto.UnauthorizedSSOTokenError, boto.ConfigParseError):
         raise PublishError("the AWS credentials cannot be used", where=where, fix=_CREDENTIALS) from None
-    except (boto.HTTPClientError, boto.IncompleteReadError) as error:
+    except (boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError) as error:
         raise PublishError(
             f"no connection to S3 ({type(error).__name__}), {ATTEMPTS} times",
             where=where,
@@ -118,8 +119,11 @@ _CREDENTIALS = (
 
 def _ids(answer: Any) -> str:
     """` (HTTP 403, request id 4442587FB7D0A2F9)`"""
-    names = {"RequestId": "request id", "HostId": "host id"}
-    ids = {word: str(answer.get(name, "")) for name, word in names.items()}
+    headers = answer.get("HTTPHeaders", {})  # botocore leaves the ids there where a 5xx has no body
+    ids = {
+        "request id": str(answer.get("RequestId") or headers.get("x-amz-request-id", "")),
+        "host id": str(answer.get("HostId") or headers.get("x-amz-id-2", "")),
+    }
     words = [f"HTTP {answer['HTTPStatusCode']}"] if "HTTPStatusCode" in answer else []
     words += [f"{word} {text}" for word, text in ids.items() if re.fullmatch(r"[A-Za-z0-9+/=_.-]{1,128}", text)]
     return f" ({', '.join(words)})" if words else ""

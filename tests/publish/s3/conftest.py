@@ -78,7 +78,7 @@ class Shelf:
         client.create_bucket(Bucket=self.name)
 
     def options(self, **options):
-        return S3Options(bucket=self.name, endpoint=self.server, **{"tag": "v1", "name": "net", **options})
+        return S3Options(**{"bucket": self.name, "endpoint": self.server, "tag": "v1", "name": "net", **options})
 
     def publisher(self, **options):
         return S3(self.options(**options), {})

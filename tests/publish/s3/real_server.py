@@ -27,7 +27,7 @@ MIB = 1 << 20
 
 def test_wrong_signatures_are_refused_so_the_server_is_no_stand_in(shelf, make_dist, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong/secret")
-    with pytest.raises(PublishError, match=r"answered AccessDenied|answered SignatureDoesNotMatch") as caught:
+    with pytest.raises(PublishError, match=r"answered (403|AccessDenied|SignatureDoesNotMatch)") as caught:
         shelf.publish(make_dist())
     assert "wrong/secret" not in str(caught.value)
     assert re.search(r"request id \w+", str(caught.value))
@@ -111,14 +111,14 @@ def faulty(seed):
 
 @pytest.mark.timeout(7200)
 def test_killed_at_any_moment_and_run_again_it_ends_whole(shelf, make_dist, in_child, small_parts):
-    dist = make_dist({"net/net.mlmodel": random.Random(0).randbytes(11 * MIB), "net/net.labels.txt": b"a\n"})
+    dist = make_dist({"net/net.mlmodel": random.Random(0).randbytes(6 * MIB), "net/net.labels.txt": b"a\n"})
     started = time.monotonic()
     shelf.publish(dist, tag="v0")
     takes_s = time.monotonic() - started
     chance, polls, faults, stop = random.Random(1), [], [], threading.Event()
 
     def poll():
-        while not stop.wait(0.1):
+        while not stop.wait(0.5):
             try:
                 polls.append(shelf.read_latest())
             except Exception as error:
