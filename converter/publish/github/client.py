@@ -24,6 +24,8 @@ from converter.version import __version__
 API_VERSION = "2022-11-28"
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
+# its debug lines hold the signed addresses of downloads
+logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
 
 
 class Clock(Protocol):
@@ -233,7 +235,7 @@ class Client:
     def _refused(self, method: str, url: str, answer: requests.Response) -> RefusedError:
         words, codes = _words(answer)
         return RefusedError(
-            f"GitHub answered {answer.status_code}: {words.replace(self._token, '***')}{_in_brackets(answer)}",
+            f"GitHub answered {answer.status_code}: {words.replace(self._token, '***')[:1000]}{_in_brackets(answer)}",
             status=answer.status_code,
             codes=codes,
             where=self._place(method, url),
@@ -263,7 +265,7 @@ def _words(answer: requests.Response) -> tuple[str, frozenset[str]]:
         errors = [e if isinstance(e, dict) else {"message": str(e)} for e in said.get("errors") or ()]
         details = [" ".join(str(e[key]) for key in ("field", "code", "message") if e.get(key)) for e in errors]
         words = "; ".join([str(said.get("message", "")), *details])
-        return words[:1000], frozenset(str(e.get("code", "")) for e in errors)
+        return words, frozenset(str(e.get("code", "")) for e in errors)
     except (ValueError, AttributeError):
         return "without a reason", frozenset()
 

@@ -9,6 +9,7 @@ import json
 import os
 import random
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -25,38 +26,41 @@ FAULT_RATE = 0.1
 MOMENTS = ["new release", "draft", "replace", "same files"]
 
 
-class Worker:
-    """A publisher's process, started ahead, because most of its time goes into starting."""
+class Publishers:
+    """Publishers in processes of their own."""
 
-    def __init__(self):
-        script = Path(__file__).with_name("worker.py")
-        self.process = subprocess.Popen(
-            [sys.executable, script],
+    def __init__(self, hub, token, errors):
+        self._environment = {"GITHUB_REPOSITORY": "owner/repo", "GITHUB_TOKEN": token, "GITHUB_API_URL": hub.api_url}
+        self._errors = errors
+        self._process = subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("worker.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
             text=True,
         )
 
-    def begin(self, hub, token, dist, **options):
-        assert self.process.stdout.readline() == "ready\n", self.process.stderr.read()
-        here = {"GITHUB_REPOSITORY": "owner/repo", "GITHUB_TOKEN": token, "GITHUB_API_URL": hub.api_url}
-        task = {"dist": str(dist), "options": options, "environment": here}
-        self.process.stdin.write(json.dumps(task) + "\n")
-        self.process.stdin.flush()
+    def _ask(self, **task):
+        self._process.stdin.write(json.dumps(task) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
 
-    def end(self):
-        """Wait for the end; what it wrote about an error."""
-        _, errors = self.process.communicate(timeout=120)
-        return errors if self.process.returncode else ""
+    def begin(self, dist, **options):
+        """The id of a process that publishes."""
+        errors = str(self._errors)
+        return self._ask(dist=str(dist), options=options, environment=self._environment, errors=errors)
 
-    def kill(self):
-        """SIGKILL; False where it was done already."""
-        is_running = self.process.poll() is None
-        self.process.kill()
-        self.process.communicate()
-        return is_running
+    def publish(self, dist, **options):
+        status = self._ask(wait=self.begin(dist, **options))
+        assert status == 0, self._errors.read_text()
+
+    def kill(self, process):
+        """SIGKILL; False where it had ended by itself."""
+        os.kill(process, signal.SIGKILL)
+        return self._ask(wait=process) == signal.SIGKILL
+
+    def close(self):
+        self._process.communicate(timeout=60)
 
 
 @dataclass
@@ -100,7 +104,7 @@ def reading(hub):
     assert reader.wrong == []
 
 
-def test_a_publisher_that_is_killed_and_run_again_ends_complete(fake, described, make_dist, files):
+def test_a_publisher_that_is_killed_and_run_again_ends_complete(fake, described, make_dist, files, tmp_path):
     rng = random.Random(20261122)
     labels = {"net/net.labels.txt": rng.randbytes(2_000)}  # the same in both
     dists = [
@@ -112,14 +116,7 @@ def test_a_publisher_that_is_killed_and_run_again_ends_complete(fake, described,
     hub = fake.FakeGitHub(described=described, rng=rng)
     hub.retry_after_s = 0
     kills, died, took, began = 0, collections.Counter(), 0.5, time.monotonic()
-    workers = collections.deque([Worker(), Worker()])
-
-    def publishing(which, **options):
-        workers.append(Worker())
-        worker = workers.popleft()
-        worker.begin(hub, fake.TOKEN, dists[which], **options)
-        return worker
-
+    publishers = Publishers(hub, fake.TOKEN, tmp_path / "errors.txt")
     try:
         with reading(hub) as reader:
             for round_ in range(10 * KILLS):
@@ -131,7 +128,7 @@ def test_a_publisher_that_is_killed_and_run_again_ends_complete(fake, described,
                 hub.fault_rate, hub.before[:] = 0.0, []
                 if moment != "new release":
                     begin = 1 - which if moment in ("draft", "replace") else which
-                    assert publishing(begin, tag=tag, draft=moment == "draft").end() == ""
+                    publishers.publish(dists[begin], tag=tag, draft=moment == "draft")
                     assert hub.files(release_of(hub, tag)) == contents[begin]
                 if moment in ("replace", "same files"):
                     reader.replaced = {(tag, name) for name in contents[0] if contents[0][name] != contents[1][name]}
@@ -139,13 +136,13 @@ def test_a_publisher_that_is_killed_and_run_again_ends_complete(fake, described,
                         reader.replaced = set()
                     reader.promised = {(tag, name): {c[name] for c in contents} for name in contents[0]}
                 hub.fault_rate = FAULT_RATE
-                first = publishing(which, tag=tag)
+                first = publishers.begin(dists[which], tag=tag)
                 time.sleep(rng.uniform(0, took))
-                if first.kill():
+                if publishers.kill(first):
                     kills += 1
                     died[moment] += 1
                 started = time.monotonic()
-                assert publishing(which, tag=tag).end() == ""
+                publishers.publish(dists[which], tag=tag)
                 took = 0.8 * took + 0.2 * (time.monotonic() - started)
                 release = hub.releases[release_of(hub, tag)]
                 assert hub.files(release["id"]) == contents[which]
@@ -155,9 +152,8 @@ def test_a_publisher_that_is_killed_and_run_again_ends_complete(fake, described,
         assert hub.problems == []
         assert described.complaints == []
     finally:
+        publishers.close()
         hub.close()
-        for worker in workers:
-            worker.kill()
     if KILLS >= 200:
         write(figures(hub, reader, kills, died, time.monotonic() - began))
 
