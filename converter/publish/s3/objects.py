@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -241,9 +242,7 @@ class Bucket:
         }
         return {
             "ContentType": content_type(name, options.content_types),
-            "ContentDisposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}"
-            if not name.isascii()
-            else f'attachment; filename="{name}"',
+            "ContentDisposition": disposition(name),
             "CacheControl": cache_control,
             "Metadata": {"sha256": sha256},
             **{name: value for name, value in optional.items() if value},
@@ -259,6 +258,13 @@ class _InTheWayError(Exception):
     def __init__(self, request_id: str) -> None:
         super().__init__(request_id)
         self.ids = f" (request id {request_id})" if request_id else ""
+
+
+def disposition(name: str) -> str:
+    """Saved under its own name; one that is no plain ASCII is written as RFC 8187 has it."""
+    if re.fullmatch(r"[A-Za-z0-9 ._+@()-]+", name):
+        return f'attachment; filename="{name}"'
+    return f"attachment; filename*=UTF-8''{quote(name, safe='')}"
 
 
 def content_type(name: str, wanted: Mapping[str, str]) -> str:

@@ -33,8 +33,10 @@ class Place:
         return f"{self.root}latest.json"
 
     def key(self, name: str) -> str:
-        """The key of a file of this version. Raises PublishError where S3 takes no key so long."""
+        """The key of a file of this version. Raises PublishError where S3 or its listings would not take it."""
         key = self.prefix + name
+        if not name.isprintable():
+            raise _refusal(f"{name!r} is no sound key", "rename the file, without control characters")
         if len(key.encode()) > KEY_BYTES_MAX:
             raise _refusal(f"the key {key} has more than {KEY_BYTES_MAX} bytes", "shorten the prefix or the tag")
         return key

@@ -1,6 +1,7 @@
 """The properties that objects get."""
 
 import hashlib
+import urllib.request
 
 import pytest
 
@@ -42,3 +43,27 @@ def test_objects_have_the_properties_that_were_asked_for(shelf, make_dist):
 )
 def test_the_longest_known_ending_gives_the_content_type(name, kind):
     assert objects.content_type(name, {".labels.txt": "text/x-labels"}) == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("net.mlmodel", 'attachment; filename="net.mlmodel"'),
+        ("net a+b (1).txt", 'attachment; filename="net a+b (1).txt"'),
+        ('a"; filename="b', "attachment; filename*=UTF-8''a%22%3B%20filename%3D%22b"),
+        ("a\\b", "attachment; filename*=UTF-8''a%5Cb"),
+        ("ä", "attachment; filename*=UTF-8''%C3%A4"),
+    ],
+)
+def test_a_name_cannot_leave_its_header(name, header):
+    assert objects.disposition(name) == header
+
+
+def test_odd_names_arrive_under_their_own_names(shelf, make_dist):
+    names = ["net.a b+c&d=e%20f?g#h.txt", "net.模型 🧠.txt", "net.'\"<x>.txt", ".net", "net.." + "x" * 200]
+    published = shelf.publish(make_dist({f"net/{name}": name.encode() for name in names}), acl="public-read")
+    assert set(shelf.listed()) >= {f"net/v1/{name}" for name in names}
+    assert shelf.read_latest() == "v1"
+    with urllib.request.urlopen(published.files[0].url) as answer:
+        assert answer.read() == names[0].encode()
+    assert {f.action for f in shelf.publish(make_dist({f"net/{n}": n.encode() for n in names})).files} == {"skipped"}

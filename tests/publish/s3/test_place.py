@@ -49,6 +49,12 @@ def test_a_prefix_that_cannot_be_filled_is_refused(given, words):
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["a\nb", "a\x00b", "a\udc80b", "a\u202eb"], ids=ascii)
+def test_names_that_no_listing_could_show_are_refused(name):
+    with pytest.raises(PublishError, match="is no sound key"):
+        of().key(name)
+
+
 @pytest.mark.parametrize(("name", "fits"), [("x" * 1015, True), ("x" * 1016, False), ("ä" * 508, False)])
 def test_keys_are_at_most_1024_bytes(name, fits):
     where = of(prefix="{tag}/", tag="v1234567")
