@@ -3,6 +3,7 @@
 import ast
 import difflib
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -44,7 +45,7 @@ class Repository:
             raise UnusablePathError(f"{path} has backslashes", f"write {path.replace(chr(92), '/')}")
         try:
             found = (self.folder / path).resolve()
-            loops = found.is_symlink()  # from Python 3.13 on a loop of links is left as it is
+            loops = os.path.islink(found)  # from Python 3.13 on a loop is left as it is
         except (OSError, RuntimeError):
             loops = True
         if loops:
