@@ -45,7 +45,7 @@ class Repository:
             raise UnusablePathError(f"{path} has backslashes", f"write {path.replace(chr(92), '/')}")
         try:
             found = (self.folder / path).resolve()
-            loops = os.path.islink(found)  # from Python 3.13 on a loop is left as it is
+            loops = os.path.islink(found)  # noqa: PTH114  from 3.13 on a loop is left; takes any path
         except (OSError, RuntimeError):
             loops = True
         if loops:
