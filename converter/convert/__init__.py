@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from converter.convert import interface as app
-from converter.convert.coreml import forget, quiet, versions, words
+from converter.convert.coreml import forget, quiet, versions, way_out, words
 from converter.errors import ConversionError
 from converter.model import Conversion, Format, Interface, Metadata, Precision, Route, Source, Target
 
@@ -70,7 +70,8 @@ def _lowered(model: "onnx.ModelProto | Path", interface: Interface, target: Targ
             return app.build(program, interface, target, passes=passes)
         except Exception as error:  # coremltools' back ends raise whatever they meet
             raise ConversionError(
-                f"coremltools could not write the lowered program: {words(error)}", fix="please report this as a bug"
+                f"coremltools could not write the lowered program: {words(error)}",
+                fix=way_out(error, "please report this as a bug"),
             ) from error
 
 

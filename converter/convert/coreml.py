@@ -4,6 +4,7 @@ import contextlib
 import importlib.metadata
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,18 @@ from typing import Any
 
 from converter.model import Target
 from converter.version import __version__
+
+# What coremltools says of what a target cannot hold, and the way out.
+_LIMITS = (
+    ("requires model to be of version", "give this format a later `deployment_target`: iOS14 for mlmodel"),
+    (
+        "has symbolic dimensions in its shape",
+        "a picture as output needs fixed sizes here: ask for mlpackage alone under `formats`, give the input one size, "
+        "or take `image` out of the output",
+    ),
+)
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_ADVICE = re.compile(r"\s*(Please feel free to request|Next steps:).*", re.DOTALL)  # to developers of torch
 
 MADE_BY = ("coremltools", "torch", "torchvision", "onnx", "onnxruntime", "onnxscript", "numpy")
 
@@ -71,5 +84,11 @@ def versions() -> Mapping[str, str]:
 
 def words(error: Exception) -> str:
     """A library's message, shortened to what a person reads."""
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    said = _ADVICE.sub("", _COLOURS.sub("", str(error)))
+    lines = [line for line in said.strip().splitlines() if line.strip()]
     return f"{type(error).__name__}: {' '.join(lines[:4])[:600]}" if lines else type(error).__name__
+
+
+def way_out(error: Exception, otherwise: str) -> str:
+    """How to go on after coremltools' error, where it is known; else `otherwise`."""
+    return next((fix for said, fix in _LIMITS if said in str(error)), otherwise)

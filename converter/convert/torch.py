@@ -1,13 +1,15 @@
 """The direct route: Apple's torch frontend. Also what both routes ask of torch: tracing and ONNX export."""
 
+import contextlib
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from converter.convert import interface as app
-from converter.convert.coreml import quiet, words
+from converter.convert.coreml import quiet, way_out, words
 from converter.errors import ConversionError
 from converter.model import Activation, ImageInput, Interface, Range, Source, Target, TensorInput
 
@@ -20,13 +22,24 @@ def convert(source: Source, target: Target) -> Any:
     Raises ConversionError with the frontend's own words.
     """
     try:
-        with quiet(), torch.inference_mode(False), torch.no_grad():
+        with quiet(), _plainly(), torch.inference_mode(False), torch.no_grad():
             return app.build(_captured(source), source.interface, target)
     except Exception as error:  # Apple's frontend raises whatever its ops raise
         raise ConversionError(
             f"coremltools' torch frontend refused the model: {words(error)}",
-            fix="try `route: onnx`",
+            fix=way_out(error, "rewrite what it names with other operators, or take `route: onnx` where that passes"),
         ) from error
+
+
+@contextlib.contextmanager
+def _plainly() -> Iterator[None]:
+    """Attention and transformer layers said in plain ops: their fused fast path is one op that no frontend takes."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def _captured(source: Source) -> Any:
@@ -93,7 +106,7 @@ def export_onnx(source: Source, path: Path) -> str:
         "output_names": [output.name for output in source.interface.outputs],
         "dynamic_axes": {feature.name: axes for feature in source.interface.inputs if (axes := _flexible(feature))},
     }
-    with quiet(), torch.no_grad():
+    with quiet(), _plainly(), torch.no_grad():
         if source.exported is None:
             for opset in _OPSETS:
                 try:
@@ -111,7 +124,8 @@ def export_onnx(source: Source, path: Path) -> str:
             problems.append(f"torch.export: {words(error)}")
     raise ConversionError(
         "torch cannot export the model to ONNX:\n" + "\n".join(problems),
-        fix="use `route: direct`, or export the model yourself and give it as `source: {onnx: ...}`",
+        fix="rewrite what is named with other operators, take `route: direct` where that passes, or export the model "
+        "yourself and give it as `source: {onnx: ...}`",
     )
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 import converter
 from converter.convert import convert
+from converter.errors import ConversionError
 from converter.model import Classifier, Interface, Normalization, Output, Range, Target, TensorInput
 
 TARGETS = {
@@ -86,6 +87,44 @@ def test_probabilities_follow_from_the_scores(route, target, activation, make_so
     given = [answer["classLabelProbs"][label] for label in classifier.labels]
     np.testing.assert_allclose(given, expected.numpy(), atol=TOLERANCE[target])
     assert answer["classLabel"] == classifier.labels[int(scores.argmax())]
+
+
+@pytest.mark.parametrize("route", ["direct", "onnx"])
+def test_a_transformer_layer_is_said_in_plain_ops(route, make_source, tmp_path):
+    """In eval mode torch runs it as one fused op, which neither frontend knows; the user's setting comes back."""
+    torch.manual_seed(4)
+    layer = torch.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
+    x = torch.rand(1, 5, 8)
+    source = make_source(TensorInput(name="x", shape=(1, 5, 8), dtype="float32"), module=layer, example=(x,))
+    (answer,) = predict(source, route, "float32", tmp_path, {"x": x.numpy()}).values()
+    with torch.no_grad():
+        np.testing.assert_allclose(answer, layer(x).numpy(), atol=1e-4)
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
+@pytest.mark.parametrize("route", ["direct", "onnx"])
+def test_a_picture_of_any_size_as_output_is_refused_with_the_way_out(route, make_source, image, tmp_path):
+    ranges = (Range(lower=8, upper=32, default=12), Range(lower=8, upper=32, default=16))
+    image = replace(image, ranges=ranges)
+    source = make_source(image, module=torch.nn.ReLU())
+    outputs = (Output(name="picture", color="RGB"),)
+    source = replace(source, interface=replace(source.interface, outputs=outputs))
+    with pytest.raises(ConversionError, match="symbolic dimensions") as refused:
+        convert(source, route, TARGETS["mlmodel"], tmp_path / "net.mlmodel")
+    assert "mlpackage alone" in refused.value.fix
+
+
+class Inverse(torch.nn.Module):
+    def forward(self, x):
+        return torch.linalg.inv(x)
+
+
+def test_what_torch_cannot_export_is_said_in_plain_words(make_source, tmp_path):
+    spec = TensorInput(name="x", shape=(1, 4, 4), dtype="float32")
+    source = make_source(spec, module=Inverse(), example=(torch.eye(4)[None],))
+    with pytest.raises(ConversionError, match="linalg_inv") as refused:
+        convert(source, "onnx", TARGETS["float32"], tmp_path / "net.mlpackage")
+    assert not any(noise in str(refused.value) for noise in ("\x1b", "Please feel free", "Next steps"))
 
 
 class TwoHeads(torch.nn.Module):
