@@ -8,6 +8,7 @@ any moment leaves only what is whole and listed. What failed is kept aside in `.
 import contextlib
 import errno
 import fcntl
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -41,6 +42,11 @@ def refusal(error: OSError, folder: Path) -> OutputError:
             f"the disk that holds {folder} is full",
             fix="free some space or name another folder with --output; finished models are kept",
         )
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return OutputError(
+            f"cannot write {error.filename or folder}: there is a file where a folder is needed",
+            fix="name a folder with --output",
+        )
     return OutputError(
         f"cannot write {error.filename or folder}: {error.strerror}",
         fix="make the folder writable, or name another one with --output",
@@ -58,6 +64,7 @@ class Dist:
     def __enter__(self) -> "Dist":
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
+            self._refuse_foreign_record()
             self._lock = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -75,7 +82,9 @@ class Dist:
             os.close(self._lock)
 
     def workspace(self, name: str) -> Path:
-        """A fresh folder to build one model in."""
+        """A fresh folder to build one model in. Raises OutputError where its place is taken by something else."""
+        if not self._may_go(name):
+            raise _foreign(self.folder / name)
         with writing(self._work):
             folder = self._work / name
             shutil.rmtree(folder, ignore_errors=True)
@@ -100,9 +109,10 @@ class Dist:
                 (self._work / name).rename(failed)
 
     def remove(self, name: str) -> None:
+        """Remove an earlier dist/NAME; a folder that no run has made stays."""
         with writing(self.folder):
             old = self.folder / name
-            if old.exists():
+            if old.exists() and self._may_go(name):
                 gone = self._work / f"{name}.old"
                 shutil.rmtree(gone, ignore_errors=True)
                 old.rename(gone)
@@ -113,6 +123,32 @@ class Dist:
         with writing(self.folder):
             for name, text in texts.items():
                 replace_whole(self.folder / name, partial(Path.write_text, data=text, encoding="utf-8"))
+
+    def _may_go(self, name: str) -> bool:
+        """Whether dist/NAME is free or holds a packaged model: `--output .` must not cost anyone their own folders."""
+        place = self.folder / name
+        return not os.path.lexists(place) or (place / f"{name}.references.npz").is_file()
+
+    def _refuse_foreign_record(self) -> None:
+        if (self.folder / ".lock").exists() or _is_record(self.folder / RECORD):  # hidden files do not always travel
+            return
+        for name in (RECORD, SUMS, REPORT):
+            if os.path.lexists(self.folder / name):
+                raise _foreign(self.folder / name)
+
+
+def _is_record(file: Path) -> bool:
+    try:
+        return "models" in json.loads(file.read_bytes())
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def _foreign(path: Path) -> OutputError:
+    return OutputError(
+        f"{path} was not written by an earlier run and is not replaced",
+        fix="name another folder with --output, or move it away",
+    )
 
 
 def replace_whole(path: Path, write: Callable[[Path], object]) -> None:

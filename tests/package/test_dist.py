@@ -12,6 +12,7 @@ from converter.package.dist import Dist, replace_whole, writing
 def build(dist, name, text):
     folder = dist.workspace(name)
     (folder / f"{name}.mlmodel").write_text(text)
+    (folder / f"{name}.references.npz").write_text("")
 
 
 def test_a_model_is_exchanged_whole(tmp_path):
@@ -51,6 +52,32 @@ def test_two_runs_do_not_share_a_folder(tmp_path):
         pass
     with Dist(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("own", ["net/model.py", "net", "report.md", "build.json", "SHA256SUMS"])
+def test_what_no_run_has_written_is_never_replaced(tmp_path, own):
+    """`--output examples` beside examples/digits, say."""
+    file = tmp_path / own
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("[]")
+    with pytest.raises(OutputError, match="not written by an earlier run"), Dist(tmp_path) as dist:
+        build(dist, "net", "new")
+    assert file.read_text() == "[]"
+
+
+def test_a_folder_that_travelled_without_its_hidden_files_is_still_known(tmp_path):
+    (tmp_path / "build.json").write_text('{"models": []}')
+    (tmp_path / "report.md").write_text("")
+    with Dist(tmp_path) as dist:
+        dist.write({"report.md": "new"})
+    assert (tmp_path / "report.md").read_text() == "new"
+
+
+def test_a_removed_model_takes_no_folder_of_others_with_it(tmp_path):
+    (tmp_path / "net").mkdir()
+    with Dist(tmp_path) as dist:
+        dist.remove("net")
+    assert (tmp_path / "net").is_dir()
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
