@@ -55,9 +55,7 @@ def _examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  python entrypoint.py {line}" for line in lines)
 
 
-_MANIFEST = click.argument(
-    "manifest", type=click.Path(path_type=Path, exists=True, dir_okay=False), default="models.yml"
-)
+_MANIFEST = click.argument("manifest", type=click.Path(path_type=Path), default="models.yml")
 _ONLY = click.option("--only", multiple=True, metavar="NAME", help="Only this model; may be given several times.")
 
 

@@ -36,6 +36,10 @@ def answer(path: Path, files: Mapping[str, Path], top: int) -> Iterator[str]:
         if name not in features:
             raise EvaluationError(f"{path.name} has no input {name!r}", fix=f"its inputs are {_all(features)}")
         inputs[name] = _read(file, features[name], model.spec.description.metadata.userDefined)
+    missing = [name for name, feature in features.items() if name not in inputs and not feature.type.isOptional]
+    if missing:
+        fix = "give " + " ".join(f"--input {name}=FILE" for name in missing)
+        raise EvaluationError(f"{path.name} is asked without its input {', '.join(missing)}", fix=fix)
     answered = model.predict(inputs)
     label = model.spec.description.predictedFeatureName
     for name, value in sorted(answered.items(), key=lambda item: item[0] != label):

@@ -41,6 +41,12 @@ def test_every_command_has_help_with_an_example(capsys):
         assert command.help
 
 
+def test_a_mistyped_manifest_is_guessed(capsys, tmp_path):
+    (tmp_path / "models.yml").touch()
+    assert main(["check", str(tmp_path / "model.yml")]) == 2
+    assert f"did you mean {tmp_path / 'models.yml'}?" in capsys.readouterr().err
+
+
 def test_every_option_says_what_it_does():
     for name, command in commands.commands.items():
         for parameter in command.params:

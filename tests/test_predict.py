@@ -77,6 +77,12 @@ def test_an_unknown_input_names_those_there_are(saved, china):
     assert "image" in refused.value.fix
 
 
+def test_a_forgotten_input_is_asked_for(saved):
+    with pytest.raises(EvaluationError, match="without its input image") as refused:
+        list(answer(saved / "classifier.mlmodel", {}, 5))
+    assert "--input image=FILE" in refused.value.fix
+
+
 def test_an_array_of_another_name_is_refused(saved, tmp_path):
     np.savez(tmp_path / "y.npz", y=np.zeros(3), z=np.zeros(3))
     with pytest.raises(EvaluationError, match="holds y, z, none of them called x"):

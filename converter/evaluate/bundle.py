@@ -21,6 +21,7 @@ _HEADER = struct.Struct("<II")
 _METADATA = struct.Struct("<IIQQ")
 _METADATA_BYTES = 64
 _SENTINEL = 0xDEADBEEF
+_WHOLE = "give a whole .mlmodel file or .mlpackage folder"
 _LFS_POINTER = b"version https://git-lfs"
 # BlobDataType of the storage format -> the name of the same type in MIL.proto
 _BLOB_TYPES = {
@@ -161,9 +162,9 @@ def _parse(path: Path) -> Any:
     try:
         spec.ParseFromString(content)
     except DecodeError as error:
-        raise EvaluationError("is not a Core ML model, or is damaged: it does not parse") from error
+        raise EvaluationError("is not a Core ML model, or is damaged: it does not parse", fix=_WHOLE) from error
     if spec.WhichOneof("Type") is None:
-        raise EvaluationError("is not a Core ML model, or is damaged: it holds no model of any type")
+        raise EvaluationError("is not a Core ML model, or is damaged: it holds no model of any type", fix=_WHOLE)
     return spec
 
 
