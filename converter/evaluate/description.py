@@ -123,11 +123,11 @@ def _image(image: Any) -> tuple[str, str]:
     color = FeatureTypes_pb2.ImageFeatureType.ColorSpace.Name(image.colorSpace)
     flexibility = ""
     if image.WhichOneof("SizeFlexibility") == "enumeratedSizes":
-        flexibility = " or ".join(f"{s.width} x {s.height}" for s in image.enumeratedSizes.sizes)
+        flexibility = " or ".join(f"{s.height} x {s.width}" for s in image.enumeratedSizes.sizes)
     elif image.WhichOneof("SizeFlexibility") == "imageSizeRange":
         sizes = image.imageSizeRange
-        flexibility = f"{_range(sizes.widthRange)} x {_range(sizes.heightRange)}"
-    return f"image {color} {image.width} x {image.height}", flexibility
+        flexibility = f"{_range(sizes.heightRange)} x {_range(sizes.widthRange)}"
+    return f"image {color} {image.height} x {image.width} (height x width)", flexibility
 
 
 def _array(array: Any) -> tuple[str, str]:

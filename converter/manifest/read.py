@@ -76,10 +76,12 @@ def _line(shown: str, complaint: Complaint) -> str:
 
 def _placed(manifest: Manifest, root: Node, path: Path, repository: Repository) -> Manifest:
     nodes = [_follow(root, ("models", index))[0] for index in range(len(manifest.models))]
+    # from the repository's root: it goes into the record, which tells nothing of the machine
+    shown = (repository.folder / path.name).relative_to(repository.root).as_posix()
     manifest._path, manifest._root = repository.folder / path.name, repository.root
     for model, node in zip(manifest.models, nodes, strict=True):
         model._folder = repository.folder
-        model._place = f"{path}:{node.place.line}:{node.place.column} {model.name}"
+        model._place = f"{shown}:{node.place.line}:{node.place.column} {model.name}"
     return manifest
 
 

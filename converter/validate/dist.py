@@ -39,7 +39,7 @@ class Result:
             return f"{self.file}: FAILED on {self.engine}: {self.error}"
         gates = self.validation.gates
         said = [
-            f"{self.file}: passed {len(gates)} gates on {self.engine}"
+            f"{self.file}: passed {len(gates)} gate{'s' * (len(gates) != 1)} on {self.engine}"
             if self.passed
             else f"{self.file}: FAILED on {self.engine}: {failures(gates)}"
         ]

@@ -25,7 +25,7 @@ def read_picture(path: Path) -> Image.Image:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         # Pillow's plug-ins raise SyntaxError and ValueError for broken files.
         raise SourceError(
-            f"{path.name} cannot be read as a picture: {error}",
+            f"{path.name} cannot be read as a picture: {str(error).replace(str(path), path.name)}",
             where=(str(path),),
             fix="give a picture that Pillow can open (PNG, JPEG, WebP, ...)",
         ) from error

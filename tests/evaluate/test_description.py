@@ -9,13 +9,13 @@ from converter.evaluate import describe, load_model
 
 def test_a_classifier_is_described(classifier):
     description = describe(classifier[0])
-    assert [(f.name, f.type) for f in description.inputs] == [("image", "image RGB 32 x 24")]
+    assert [(f.name, f.type) for f in description.inputs] == [("image", "image RGB 24 x 32 (height x width)")]
     assert {f.type for f in description.outputs} == {"string", "dictionary (string -> number)"}
     assert description.labels == 4
     assert description.predicted_feature_name == "classLabel"
     assert sum(sum(n.values()) for n in description.ops.values()) == len(list(load_model(classifier[0]).op_types()))
     assert description.size_bytes > description.weights_bytes
-    assert "image: image RGB 32 x 24" in str(description)
+    assert "image: image RGB 24 x 32 (height x width)" in str(description)
 
 
 def test_precision_and_minimum_os_are_said(package, convert):
