@@ -1,5 +1,6 @@
 """The product on one page: load, convert, validate, package; the record is written as models finish."""
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -42,12 +43,12 @@ def run(manifest: "Manifest", options: Options, console: Console) -> tuple[Model
     """
     models = _selected(manifest, options.only)
     with Dist(options.output) as dist:
-        ledger = _Ledger.open(dist, manifest, tuple(models))
         tasks = {
             name: {"model": model, "folder": dist.workspace(name), "cache": options.cache}
             for name, model in models.items()
         }
         logs = dist.workspace(".logs")
+        ledger = _Ledger.open(dist, manifest, tuple(models))
         for event in workers.run(build, tasks, workers=options.jobs, logs=logs, verbose=options.verbose):
             if isinstance(event, workers.Event):
                 console.stage(event.name, event.said)
@@ -87,7 +88,7 @@ def build(model: "Model", folder: Path, cache: Path, tell: Tell) -> ModelRecord:
             card.write_text(render_card(record), encoding="utf-8")
             record = replace(record, artifacts=(*artifacts, artifact(card, folder.parent)))
     except ConverterError as error:
-        return _record(model, source, trip, error)
+        return _record(model, source, trip, _from(model.folder, error))
     except OSError as error:
         if not is_full_disk(error):
             raise
@@ -224,6 +225,12 @@ def _record(model: "Model", source: Source | None, trip: _Trip, error: Converter
         exit_code=shared_exit_code(codes),
         seconds=dict(trip.seconds),
     )
+
+
+def _from(folder: Path, error: ConverterError) -> ConverterError:
+    """The error with the places below the manifest's folder named from there, as the manifest names them."""
+    error.where = tuple(place.removeprefix(f"{folder}{os.sep}") for place in error.where)
+    return error
 
 
 def _died(model: "Model", error: ConverterError) -> ModelRecord:
