@@ -43,16 +43,21 @@ class Bucket:
         count_what_is_sent(client)
 
     def state(self, key: str, file: Artifact) -> State:
-        """Whether the key holds the file: by checksum, by what we noted at upload, or else by reading it."""
+        """Whether the key holds the file: by its checksum, or else by reading it.
+
+        Of an object of several parts the server knows the parts' checksums alone; that they were right when the object
+        was made is what lets us believe our own note of the whole file's. Without them the note proves nothing: the
+        publisher may have died before it read the object back.
+        """
         head = self._head(key)
         if head is None:
             return "absent"
         if head["ContentLength"] != file.size_bytes:
             return "other"
-        if self._options.checksums == "on":
-            if head.get("ChecksumSHA256") == in_base64(bytes.fromhex(file.sha256)):
+        if self._options.checksums == "on" and (known := head.get("ChecksumSHA256")):
+            if known == in_base64(bytes.fromhex(file.sha256)):
                 return "same"
-            if head.get("ChecksumSHA256") and head.get("ChecksumType") == "FULL_OBJECT":
+            if head.get("ChecksumType") == "FULL_OBJECT":
                 return "other"
             if noted := head.get("Metadata", {}).get("sha256"):
                 return "same" if noted == file.sha256 else "other"
@@ -223,11 +228,19 @@ class Bucket:
                 raise
 
     def _read_sha256(self, key: str) -> str:
-        found = hashlib.sha256()
+        from botocore.exceptions import HTTPClientError, IncompleteReadError
+
         with asking("read back", self._options.bucket, key):
-            body = self._client.get_object(Bucket=self._options.bucket, Key=key)["Body"]
-            for chunk in body.iter_chunks(CHUNK_BYTES):
-                found.update(chunk)
+            for left in reversed(range(TRIES)):  # botocore tries a request again, but not an answer that breaks off
+                found = hashlib.sha256()
+                try:
+                    body = self._client.get_object(Bucket=self._options.bucket, Key=key)["Body"]
+                    for chunk in body.iter_chunks(CHUNK_BYTES):
+                        found.update(chunk)
+                    break
+                except (HTTPClientError, IncompleteReadError):
+                    if not left:
+                        raise
         return found.hexdigest()
 
     def _properties(self, key: str, sha256: str, cache_control: str) -> dict[str, Any]:

@@ -27,12 +27,12 @@ def dying(shelf, dist, tag, at):
 
 
 def test_a_publisher_may_die_before_any_of_its_requests(shelf, make_dist, in_child):
-    dist = make_dist()
+    dist = make_dist({"net/net.mlmodel": b"weights"})
     shelf.publish(dist, tag="v0")
     seen, faults, stop = set(), [], threading.Event()
 
     def poll():
-        while not stop.wait(0.2):
+        while not stop.wait(0.5):
             try:
                 seen.add(shelf.read_latest())
             except Exception as error:
@@ -62,7 +62,7 @@ def test_a_publisher_may_die_before_any_of_its_requests(shelf, make_dist, in_chi
     ]
 
 
-@pytest.mark.parametrize("at_bytes", [1 << 20, 6 << 20, 11 << 20])
+@pytest.mark.parametrize("at_bytes", [1 << 20, 11 << 20])
 def test_a_publisher_may_die_within_a_file_of_many_parts(shelf, make_dist, in_child, small_parts, at_bytes):
     dist = make_dist({"net/net.mlmodel": bytes(11 << 20)})
 

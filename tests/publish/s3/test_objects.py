@@ -4,7 +4,10 @@ import hashlib
 import urllib.request
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
+from botocore.response import StreamingBody
 
+from converter.publish import finished
 from converter.publish.s3 import objects
 
 
@@ -67,3 +70,19 @@ def test_odd_names_arrive_under_their_own_names(shelf, make_dist):
     with urllib.request.urlopen(published.files[0].url) as answer:
         assert answer.read() == names[0].encode()
     assert {f.action for f in shelf.publish(make_dist({f"net/{n}": n.encode() for n in names})).files} == {"skipped"}
+
+
+def test_an_answer_that_breaks_off_is_read_again(shelf, make_dist, monkeypatch):
+    dist = make_dist()
+    shelf.publish(dist)
+    publisher, broken = shelf.publisher(checksums="read-back"), [1, 1, 1]
+
+    def breaks_off(_):
+        if broken:
+            broken.pop()
+            raise ReadTimeoutError(endpoint_url="")
+
+    whole = StreamingBody.iter_chunks
+    monkeypatch.setattr(StreamingBody, "iter_chunks", lambda body, size: breaks_off(body) or whole(body, size))
+    assert {step.action for step in publisher.plan(finished(dist))} == {"skip"}
+    assert broken == []

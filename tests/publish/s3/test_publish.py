@@ -145,10 +145,11 @@ def test_what_lies_there_without_our_notes_is_read(shelf, make_dist):
     assert [action for action, _ in steps[:3]] == ["skip", "replace", "upload"]
 
 
-def test_in_read_back_mode_nothing_is_believed(shelf, make_dist):
+@pytest.mark.parametrize("checksums", ["on", "read-back"])
+def test_a_note_without_a_checksum_is_not_believed(shelf, make_dist, checksums):
     sha256 = hashlib.sha256(b"weights").hexdigest()
     shelf.put("net/v1/net.mlmodel", b"WEIGHTS", Metadata={"sha256": sha256})
-    assert shelf.plan(make_dist(), checksums="read-back", existing="replace")[0][0] == "replace"
+    assert shelf.plan(make_dist(), checksums=checksums, existing="replace")[0][0] == "replace"
 
 
 @pytest.mark.parametrize(
