@@ -1,8 +1,9 @@
+import itertools
 import re
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converter.errors import PublishError
@@ -106,6 +107,39 @@ def test_odd_names_are_published_and_found_again(hub, publish, make_dist):
     again = publish(dist)
     assert {file.action for file in again.files} == {"skipped"}
     assert {file.sha256: file.name for file in again.files} == names
+
+
+def fits(name):
+    """A file system takes it, and GitHub's own limits."""
+    return name not in (".", "..") and "/" not in name and "\0" not in name and 0 < len(name.encode()) <= 255
+
+
+file_names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=255).filter(fits)
+
+
+def test_any_files_and_any_notes_are_published_once_and_found_again(hub, publish, make_dist):
+    dist_number = itertools.count()
+
+    @settings(max_examples=25, deadline=None, derandomize=True)
+    @given(st.lists(file_names, min_size=1, max_size=3, unique_by=lambda name: asset_name(name).lower()), st.text())
+    def hold(names, notes):
+        number = next(dist_number)
+        dist = make_dist({f"net/{name}": name.encode() for name in names}, folder=f"dist-{number}")
+        try:
+            whole = finished(dist)
+        except PublishError:  # two names that differ in capitals only, or the name of a record
+            return
+        clean = "".join(c for c in notes if c != "\r" and not 0xD800 <= ord(c) < 0xE000)
+        first = publish(dist, tag=f"v{number}", notes=clean)
+        assert len(first.files) == len(whole.files)
+        again = publish(dist, tag=f"v{number}", notes=clean)
+        assert {file.action for file in again.files} == {"skipped"}
+        release = int(first.outputs["release_id"])
+        assert {hub.files(release)[file.name] for file in first.files} >= {name.encode() for name in names}
+        if clean not in ("append", "generate", "keep"):
+            assert hub.releases[release]["body"].strip() == clean.strip()
+
+    hold()
 
 
 @pytest.mark.parametrize("tag", ["v1.0+build.5", "models/v1", "日本", "a'b\"c", "100%"])

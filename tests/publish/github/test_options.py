@@ -1,8 +1,9 @@
 import pytest
 
 from converter.errors import PublishError
-from converter.manifest.publish import GithubOptions
-from converter.publish.github import resolve
+from converter.manifest.publish import GithubOptions, GithubPublish
+from converter.publish.github import GitHub, resolve
+from converter.publish.targets import publisher
 
 TOKEN = "ghs_secretSECRETsecret"
 HERE = {"GITHUB_REPOSITORY": "owner/repo", "GITHUB_REF": "refs/tags/v1", "GITHUB_TOKEN": TOKEN}
@@ -49,3 +50,9 @@ def test_what_is_missing_is_said_without_the_token(options, environment, words):
 
 def test_the_token_is_not_shown():
     assert TOKEN not in repr(resolve(GithubOptions(), HERE))
+
+
+def test_a_manifests_entry_becomes_this_publisher(monkeypatch, tmp_path):
+    for name, value in HERE.items():
+        monkeypatch.setenv(name, value)
+    assert isinstance(publisher(GithubPublish(github={}), tmp_path), GitHub)
