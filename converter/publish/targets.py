@@ -14,7 +14,7 @@ from converter.publish.s3 import S3
 def publisher(target: PublishTarget, folder: Path) -> Publisher:
     """The publisher of a target; `folder` is the manifest's, to which paths are relative."""
     if isinstance(target, S3Publish):
-        return S3(target.s3)
+        return S3(target.s3, os.environ)
     if isinstance(target, GithubPublish):
         return github(target.github, os.environ)
     return Directory(folder / target.directory)

@@ -4,7 +4,6 @@ A version's keys never change, so whoever reads latest.json finds all that it na
 the bucket holds says what is left to do, and a second run, or one after a kill, does only that.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -27,7 +26,7 @@ class S3:
     """A bucket, and where in it a version lies; `environment` says tag and project where the options do not."""
 
     options: S3Options
-    environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    environment: Mapping[str, str] = field(repr=False)
 
     @cached_property
     def _bucket(self) -> Bucket:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import botocore.httpsession
@@ -23,6 +24,24 @@ from converter.publish import finished
 KILLS = int(os.environ.get("KILLS", "200"))
 FAULTS = 0.1  # of requests
 MIB = 1 << 20
+CODE = re.compile(r"answered (\w+)")
+
+
+@pytest.fixture(scope="session")
+def figure():
+    """Print a figure; a whole run of script/test-s3 names the document into which all of them go."""
+    lines = []
+
+    def say(line):
+        print(line)
+        lines.append(f"- {line}\n")
+
+    yield say
+    if document := os.environ.get("FIGURES"):
+        begin, end = "<!-- figures: s3 -->\n", "<!-- end: s3 -->"
+        before, _, rest = Path(document).read_text().partition(begin)
+        assert end in rest
+        Path(document).write_text(before + begin + "".join(lines) + end + rest.partition(end)[2])
 
 
 def test_wrong_signatures_are_refused_so_the_server_is_no_stand_in(shelf, make_dist, monkeypatch):
@@ -34,20 +53,20 @@ def test_wrong_signatures_are_refused_so_the_server_is_no_stand_in(shelf, make_d
 
 
 @pytest.mark.parametrize("size", [100, 6 * MIB, 12 * MIB])
-def test_a_file_that_changed_after_it_was_checked_is_refused(shelf, make_dist, small_parts, size):
+def test_a_file_that_changed_after_it_was_checked_is_refused(shelf, make_dist, small_parts, figure, size):
     dist = make_dist({"net/net.mlmodel": bytes(size)})
     whole = finished(dist)
     (dist / "net/net.mlmodel").write_bytes(bytes(size - 1) + b"x")
     with pytest.raises(PublishError, match=r"BadDigest|was changed since it was checked") as caught:
         shelf.publisher().publish(whole, lambda *_: None)
-    print(f"{size} bytes changed on disk: {caught.value}")
+    figure(f"a file of {size} bytes changed after it was checked: {words(caught.value)}")
     assert shelf.listed() == []
     assert shelf.unfinished() == []
 
 
 @pytest.mark.parametrize("checksums", ["on", "read-back"])
 @pytest.mark.parametrize(("size", "operation"), [(100, "PutObject"), (12 * MIB, "UploadPart")])
-def test_bytes_that_broke_on_their_way_are_refused(shelf, make_dist, small_parts, size, operation, checksums):
+def test_bytes_that_broke_on_their_way_are_refused(shelf, make_dist, small_parts, figure, size, operation, checksums):
     publisher = shelf.publisher(checksums=checksums)
 
     def corrupt(request, **_):
@@ -58,7 +77,7 @@ def test_bytes_that_broke_on_their_way_are_refused(shelf, make_dist, small_parts
     publisher._bucket._client.meta.events.register(f"before-send.s3.{operation}", corrupt)
     with pytest.raises(PublishError, match=r"answered (BadDigest|XAmzContentSHA256Mismatch)") as caught:
         publisher.publish(finished(make_dist({"net/net.mlmodel": bytes(size)})), lambda *_: None)
-    print(f"{operation}, checksums {checksums}, one bit flipped: {caught.value}")
+    figure(f"one bit flipped on its way, {operation}, checksums {checksums}: {words(caught.value)}")
     assert shelf.listed() == []
     assert shelf.unfinished() == []
 
@@ -76,11 +95,11 @@ def test_the_checksum_header_alone_is_enough(shelf, make_dist):
     assert shelf.listed() == []
 
 
-def test_a_key_that_is_taken_is_answered_with_412(shelf):
+def test_a_key_that_is_taken_is_answered_with_412(shelf, figure):
     shelf.put("a", b"1", IfNoneMatch="*")
     with pytest.raises(shelf.client.exceptions.ClientError, match=r"PreconditionFailed") as caught:
         shelf.put("a", b"2", IfNoneMatch="*")
-    print(f"If-None-Match on a taken key: {caught.value.response['ResponseMetadata']['HTTPStatusCode']}")
+    figure(f"If-None-Match on a taken key: {caught.value.response['ResponseMetadata']['HTTPStatusCode']}")
     assert shelf.get("a") == b"1"
 
 
@@ -90,6 +109,11 @@ def test_an_upload_that_another_publisher_made_pointless_is_no_error(shelf, make
     publisher.publish(finished(dist), lambda *_: None)
     assert shelf.read_latest() == "v1"
     assert shelf.unfinished() == []
+
+
+def words(error):
+    """The answer without what differs from run to run."""
+    return "refused by the server with " + found[1] if (found := CODE.search(error.problem)) else "refused unsent"
 
 
 def faulty(seed):
@@ -110,7 +134,7 @@ def faulty(seed):
 
 
 @pytest.mark.timeout(7200)
-def test_killed_at_any_moment_and_run_again_it_ends_whole(shelf, make_dist, in_child, small_parts):
+def test_killed_at_any_moment_and_run_again_it_ends_whole(shelf, make_dist, in_child, small_parts, figure):
     dist = make_dist({"net/net.mlmodel": random.Random(0).randbytes(6 * MIB), "net/net.labels.txt": b"a\n"})
     started = time.monotonic()
     shelf.publish(dist, tag="v0")
@@ -149,7 +173,7 @@ def test_killed_at_any_moment_and_run_again_it_ends_whole(shelf, make_dist, in_c
     versions = [version["version"] for version in shelf.json("net/index.json")["versions"]]
     assert versions == [f"v{n}" for n in range(KILLS + 1)]
     assert shelf.unfinished() == []
-    print(
+    figure(
         f"{KILLS} publications of {takes_s:.1f} s, faults at {FAULTS:.0%} of the requests: {killed} killed, "
         f"{reruns} runs after a kill failed and were run again, all complete; "
         f"a reader followed latest.json {len(polls)} times, {len(set(polls))} versions, 0 incomplete"
@@ -165,13 +189,13 @@ started = time.monotonic()
 options = S3Options(bucket=sys.argv[2], endpoint=sys.argv[3], tag="v1", name="net", checksums=sys.argv[4])
 from pathlib import Path
 calls = []
-published = S3(options).publish(finished(Path(sys.argv[1])), lambda *call: calls.append(call))
+published = S3(options, {}).publish(finished(Path(sys.argv[1])), lambda *call: calls.append(call))
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(published.files[0].action, round(peak), round(time.monotonic() - started), len(calls))
 """
 
 
-def test_memory_does_not_grow_with_the_file(shelf, make_dist):
+def test_memory_does_not_grow_with_the_file(shelf, make_dist, figure):
     """1.9 GB, sparse: its record is written by hand, as no test holds it in memory."""
     dist = make_dist()
     large = dist / "net/net.mlmodel"
@@ -192,7 +216,7 @@ def test_memory_does_not_grow_with_the_file(shelf, make_dist):
         )  # fmt: skip
         assert run.returncode == 0, run.stderr
         action, peak_mib, seconds, calls = run.stdout.split()
-        print(f"1.9 GB {action} in {seconds} s, peak memory of the process {peak_mib} MiB, {calls} calls of progress")
+        figure(f"1.9 GB {action} in {seconds} s, peak memory of the process {peak_mib} MiB, {calls} calls of progress")
         assert action == wanted
         assert int(peak_mib) < 300
     assert shelf.unfinished() == []
