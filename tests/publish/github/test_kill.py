@@ -88,7 +88,7 @@ class Reader:
                         self.wrong.append(f"{tag}/{name}: {answer.status_code}")
                     elif answer.content not in contents:
                         self.wrong.append(f"{tag}/{name}: {len(answer.content)} bytes of something else")
-                    time.sleep(0.002)
+                    time.sleep(0.01)
 
 
 @contextlib.contextmanager
@@ -113,7 +113,7 @@ def test_a_publisher_that_is_killed_and_run_again_ends_complete(fake, described,
     ]
     contents = [files(dist) for dist in dists]
     described.complaints.clear()
-    hub = fake.FakeGitHub(described=described, rng=rng)
+    hub = fake.FakeGitHub(described=described, rng=rng, fault_rate=FAULT_RATE)
     hub.retry_after_s = 0
     kills, died, took, began = 0, collections.Counter(), 0.5, time.monotonic()
     publishers = Publishers(hub, fake.TOKEN, tmp_path / "errors.txt")
@@ -125,22 +125,26 @@ def test_a_publisher_that_is_killed_and_run_again_ends_complete(fake, described,
                 moment, tag = MOMENTS[round_ % len(MOMENTS)], f"v{round_}"
                 which = round_ // len(MOMENTS) % 2
                 reader.promised = {}
-                hub.fault_rate, hub.before[:] = 0.0, []
+                with hub.lock:  # lists stay short
+                    for old in sorted(hub.releases)[:-3]:
+                        del hub.releases[old]
+                    hub.assets = {i: a for i, a in hub.assets.items() if a["release"] in hub.releases}
                 if moment != "new release":
                     begin = 1 - which if moment in ("draft", "replace") else which
-                    publishers.publish(dists[begin], tag=tag, draft=moment == "draft")
-                    assert hub.files(release_of(hub, tag)) == contents[begin]
+                    release_id = hub.add_release(tag, draft=moment == "draft", body="By hand.")
+                    for name, content in contents[begin].items():
+                        hub.add_asset(release_id, name, content, label=name)
                 if moment in ("replace", "same files"):
                     reader.replaced = {(tag, name) for name in contents[0] if contents[0][name] != contents[1][name]}
                     if moment == "same files":
                         reader.replaced = set()
                     reader.promised = {(tag, name): {c[name] for c in contents} for name in contents[0]}
-                hub.fault_rate = FAULT_RATE
                 first = publishers.begin(dists[which], tag=tag)
                 time.sleep(rng.uniform(0, took))
                 if publishers.kill(first):
                     kills += 1
                     died[moment] += 1
+                    print(f"{kills} killed, while publishing: {moment}")
                 started = time.monotonic()
                 publishers.publish(dists[which], tag=tag)
                 took = 0.8 * took + 0.2 * (time.monotonic() - started)
