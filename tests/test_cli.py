@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,37 @@ def test_every_command_has_help_with_an_example(capsys):
         said = capsys.readouterr().out
         assert f"entrypoint.py {name}" in said.split("Examples:")[1]
         assert command.help
+
+
+ENDED = """
+import multiprocessing, sys
+import entrypoint
+
+def hold(ready):
+    lock = multiprocessing.get_context("spawn").Lock()  # as tqdm does, inside torch's and coremltools' imports
+    ready.set()
+    lock.acquire()
+    lock.acquire()
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    worker = context.Process(target=hold, args=(ready,))
+    worker.start()
+    ready.wait()
+    worker.kill()
+    worker.join()
+"""
+
+
+def test_a_worker_that_was_ended_leaves_no_words_of_multiprocessing(tmp_path):
+    (tmp_path / "ended.py").write_text(ENDED)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"}
+    command = [sys.executable, tmp_path / "ended.py"]
+    done = subprocess.run(
+        command, env={**environment, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
 
 
 def test_a_mistyped_manifest_is_guessed(capsys, tmp_path):
