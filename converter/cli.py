@@ -123,15 +123,82 @@ def run(**options: Any) -> int:
     return code
 
 
-def _publish(dist: Path, publishers: "Sequence[Publisher]") -> None:
+@commands.command(
+    epilog=_examples(
+        "publish dist --to github --set tag=v1.2.0 --set draft=true",
+        "publish dist --to s3 --set bucket=models --set tag=v1.2.0 --dry-run",
+        "publish dist --to directory --set folder=public",
+        "publish dist --manifest models.yml",
+    )
+)
+@click.argument("dist", type=click.Path(path_type=Path, exists=True, file_okay=False), default="dist")
+@click.option("--to", type=click.Choice(["github", "s3", "directory"]), help="Where to.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting of --to, as under `publish:` in a manifest (of a directory: folder); may be given several times.",
+)
+@click.option(
+    "--manifest",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Publish to this manifest's targets instead.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would happen, file by file, and change nothing.")
+def publish(dist: Path, to: str | None, settings: tuple[str, ...], manifest: Path | None, dry_run: bool) -> int:
+    """Put a finished output folder where people download it; what is there already is not sent again."""
+    from converter.manifest import read_manifest
+    from converter.publish.targets import publisher, target_of
+
+    if (to is None) == (manifest is None) or (settings and not to):
+        raise ManifestError("say where to", fix="give --to with its --set KEY=VALUE, or --manifest alone")
+    if manifest:
+        publishers = [publisher(target, manifest.parent) for target in read_manifest(manifest).publish]
+        if not publishers:
+            raise ManifestError(f"{manifest} has no publish targets", fix="add `publish:` to it, or say --to")
+    else:
+        publishers = [publisher(target_of(str(to), _settings(settings)), Path())]
+    _publish(dist, publishers, dry_run=dry_run)
+    return 0
+
+
+def _settings(settings: tuple[str, ...]) -> dict[str, Any]:
+    """`KEY=VALUE` arguments; values are read as YAML, so that `true` is one."""
+    import yaml
+
+    found: dict[str, Any] = {}
+    for setting in settings:
+        key, separator, value = setting.partition("=")
+        if not separator or not key:
+            raise ManifestError(f"--set {setting}: this is no KEY=VALUE")
+        if key in found:
+            raise ManifestError(f"--set {key} is given twice")
+        try:
+            parsed = yaml.safe_load(value)
+        except yaml.YAMLError:
+            parsed = value
+        found[key] = parsed if isinstance(parsed, bool | dict | list) else value
+    return found
+
+
+def _publish(dist: Path, publishers: "Sequence[Publisher]", *, dry_run: bool = False) -> None:
+    from converter.console import Uploads, published
     from converter.publish import finished
+    from converter.workflow import write_outputs
 
     whole = finished(dist)
-    for publisher in publishers:
-        published = publisher.publish(whole, lambda name, sent, size: None)
-        click.echo(f"published to {published.target}:")
-        for file in published.files:
-            click.echo(f"  {file.action:8} {file.url}")
+    if dry_run:
+        for publisher in publishers:
+            for step in publisher.plan(whole):
+                click.echo(f"would {step.action} {step.name}" + (f": {step.reason}" if step.reason else ""))
+        return
+    records = []
+    with Uploads() as uploads:
+        for publisher in publishers:
+            records.append(publisher.publish(whole, uploads))
+            write_outputs(records[-1].outputs)
+    published(records)
 
 
 def _build(

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Self, TextIO
 
 from converter.errors import ConverterError
-from converter.model import ModelRecord
+from converter.model import ModelRecord, Published
+from converter.report import figures
 from converter.report.figures import Row, rows
 
 _WIDE = 200  # where no terminal says how wide it is
@@ -76,6 +77,52 @@ class Console:
 
     def _clock(self) -> str:
         return f"{time.perf_counter() - self._started:6.1f} s"
+
+
+class Uploads:
+    """A bar of bytes for each file on a terminal, a line for each elsewhere; call it with a file's progress."""
+
+    def __init__(self) -> None:
+        from rich.console import Console as Rich
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+        rich = Rich(stderr=True)
+        self._bars = (
+            Progress(
+                TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=rich
+            )
+            if rich.is_terminal
+            else None
+        )
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        if self._bars:
+            self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def __call__(self, name: str, sent: int, size: int) -> None:
+        if self._bars:
+            if name not in self._tasks:
+                self._tasks[name] = self._bars.add_task(name, total=size)
+            self._bars.update(self._tasks[name], completed=sent)
+        elif sent == size and name not in self._tasks:
+            self._tasks[name] = True
+            print(f"sent {name}, {figures.size(size)}", file=sys.stderr)
+
+
+def published(records: Sequence[Published]) -> None:
+    """The closing table of publishing: what happened to each file, and where it is now."""
+    for record in records:
+        print(f"published to {record.target}:")
+        for file in record.files:
+            print(f"  {file.action:8}  {figures.size(file.size_bytes):>9}  {file.url}")
+        sent = sum(file.action != "skipped" for file in record.files)
+        print(f"  {sent} of {len(record.files)} files were sent" + ("; all were there already" if not sent else ""))
 
 
 def complain(error: ConverterError) -> None:

@@ -28,10 +28,11 @@ ALLOWED = {
     "console": {"report"},
     "workers": set(),
     "commit": set(),
+    "workflow": set(),
     "pipeline": {*STAGES, "workers", "console", "commit"},
     "predict": {"evaluate", "validate", "report"},
     "ops": {"convert"},
-    "cli": {*STAGES, "evaluate", "pipeline", "console", "predict", "ops"},
+    "cli": {*STAGES, "evaluate", "pipeline", "console", "predict", "ops", "workflow"},
     "": {"convert", "evaluate"},  # the package itself: its public names
 }
 

@@ -33,7 +33,7 @@ class Directory:
             for file, target, action in self._compared(finished):
                 if action != "skip":
                     replace_whole(target, partial(shutil.copyfile, finished.path(file)))
-                progress(target.name, file.size_bytes, file.size_bytes)
+                    progress(target.name, file.size_bytes, file.size_bytes)
                 done.append(_record(file, target, action))
         except OSError as error:
             raise PublishError(
