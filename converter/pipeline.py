@@ -41,6 +41,8 @@ def run(manifest: "Manifest", options: Options, console: Console) -> tuple[Model
     Raises ManifestError for a name that is not in the manifest, OutputError where the folder cannot be written. A
     failing model is a record with an error.
     """
+    from converter.manifest.schema import FactorySource
+
     models = _selected(manifest, options.only)
     with Dist(options.output) as dist:
         tasks = {
@@ -49,7 +51,10 @@ def run(manifest: "Manifest", options: Options, console: Console) -> tuple[Model
         }
         logs = dist.workspace(".logs")
         ledger = _Ledger.open(dist, manifest, tuple(models))
-        for event in workers.run(build, tasks, workers=options.jobs, logs=logs, verbose=options.verbose):
+        changing = [name for name, model in models.items() if isinstance(model.source, FactorySource)]
+        for event in workers.run(
+            build, tasks, workers=options.jobs, logs=logs, verbose=options.verbose, changing=changing
+        ):
             if isinstance(event, workers.Event):
                 console.stage(event.name, event.said)
             else:

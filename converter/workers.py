@@ -7,7 +7,7 @@ import queue
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -40,18 +40,25 @@ Job = Callable[..., Any]  # a module-level function; its keyword `tell` sends an
 
 
 def run(
-    job: Job, tasks: Mapping[str, Mapping[str, Any]], *, workers: int, logs: Path, verbose: bool = False
+    job: Job,
+    tasks: Mapping[str, Mapping[str, Any]],
+    *,
+    workers: int,
+    logs: Path,
+    verbose: bool = False,
+    changing: Collection[str] = (),
 ) -> Iterator[Event | Done]:
     """Call `job(**arguments, tell=...)` for each named task, `workers` at a time; yields what happens as it happens.
 
-    What a worker prints goes to `logs/NAME.log` (or through, if verbose). Closing the iterator, as Ctrl-C does, stops
-    the workers.
+    The tasks named in `changing` run code that may leave its process changed (a working folder, torch's defaults, a
+    function exchanged), so that process serves no other task after them. What a worker prints goes to `logs/NAME.log`
+    (or through, if verbose). Closing the iterator, as Ctrl-C does, stops the workers.
     """
     waiting: queue.SimpleQueue[tuple[str, Mapping[str, Any]]] = queue.SimpleQueue()
     for task in tasks.items():
         waiting.put(task)
     happened: queue.SimpleQueue[Event | Done] = queue.SimpleQueue()
-    slots = [_Slot(job, waiting, happened, logs, verbose) for _ in range(min(workers, len(tasks)))]
+    slots = [_Slot(job, waiting, happened, logs, verbose, changing) for _ in range(min(workers, len(tasks)))]
     try:
         for slot in slots:
             slot.thread.start()
@@ -68,7 +75,13 @@ class _Slot:
     """A thread that keeps one worker process busy, and starts another one when it dies."""
 
     def __init__(
-        self, job: Job, waiting: Any, happened: "queue.SimpleQueue[Event | Done]", logs: Path, verbose: bool
+        self,
+        job: Job,
+        waiting: Any,
+        happened: "queue.SimpleQueue[Event | Done]",
+        logs: Path,
+        verbose: bool,
+        changing: Collection[str],
     ) -> None:
         self.thread = threading.Thread(target=self._serve, daemon=True)
         self._job = job
@@ -76,6 +89,7 @@ class _Slot:
         self._happened = happened
         self._logs = logs
         self._verbose = verbose
+        self._changing = changing
         self._process: Any = None
         self._pipe: Any = None
         self._stopped = threading.Event()
@@ -86,17 +100,22 @@ class _Slot:
                 name, arguments = self._waiting.get_nowait()
             except queue.Empty:
                 break
-            self._happened.put(self._done(name, arguments))
+            try:
+                done = self._done(name, arguments)
+            except Exception as error:  # noqa: BLE001  the border: a task without an end would keep the run waiting
+                done = Done(name, error=WorkerError(f"the worker cannot be used: {type(error).__name__}: {error}"))
+                self._kill()
+                self._process = None
+            self._happened.put(done)
+            if name in self._changing:
+                self._end()
         self._end()
 
     def _done(self, name: str, arguments: Mapping[str, Any]) -> Done:
         log = self._logs / f"{name}.log"
+        if self._process is None:
+            self._begin()
         try:
-            if self._process is None:
-                self._pipe, theirs = _CONTEXT.Pipe()
-                self._process = _CONTEXT.Process(target=_work, args=(theirs, self._job, self._verbose), daemon=True)
-                self._process.start()
-                theirs.close()
             self._pipe.send((name, log, dict(arguments)))
             while isinstance(said := self._pipe.recv(), Event):
                 self._happened.put(said)
@@ -104,6 +123,13 @@ class _Slot:
             return Done(name, error=self._death(log))
         assert isinstance(said, Done)
         return said
+
+    def _begin(self) -> None:
+        self._pipe, theirs = _CONTEXT.Pipe()
+        process = _CONTEXT.Process(target=_work, args=(theirs, self._job, self._verbose), daemon=True)
+        process.start()
+        self._process = process
+        theirs.close()
 
     def _death(self, log: Path) -> WorkerError:
         self._process.join()
@@ -125,6 +151,9 @@ class _Slot:
     def stop(self) -> None:
         """End the worker at once, whatever it does."""
         self._stopped.set()
+        self._kill()
+
+    def _kill(self) -> None:
         process = self._process
         if process is not None and process.is_alive():
             process.terminate()
@@ -139,6 +168,8 @@ class _Slot:
                 self._pipe.send(None)
             self._process.join(10)
             self._pipe.close()
+            self._kill()
+            self._process = None
 
 
 def _last_lines(log: Path) -> str:

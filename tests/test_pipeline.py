@@ -67,6 +67,14 @@ class Overflows(torch.nn.Module):
 
 def overflows():
     return Overflows()
+
+
+def meddles():
+    built = net()
+    torch.nn.functional.relu = lambda x, inplace=False: torch.sigmoid(x)
+    torch.set_default_dtype(torch.float64)
+    os.chdir("/")
+    return built
 '''
 
 MANIFEST = """
@@ -203,6 +211,15 @@ def test_a_model_that_misses_a_gate_is_set_aside_and_nothing_is_published(reposi
         for a in record["attempts"]
     ]
     assert routes == [("mlmodel", "direct", True), ("mlpackage", "direct", False), ("mlpackage", "onnx", False)]
+
+
+def test_what_a_factory_changes_in_its_process_stays_there(repository, tmp_path):
+    """The reference would change with the conversion, and the check would pass."""
+    quick = ", formats: [mlmodel], route: direct"
+    manifest = repository(net("before", more=quick), net("meddles", "meddles", quick), net("after", more=quick))
+    dist = tmp_path / "dist"
+    main(["convert", str(manifest), "--output", str(dist), "--jobs", "1"])
+    assert (dist / "after/after.mlmodel").read_bytes() == (dist / "before/before.mlmodel").read_bytes()
 
 
 def test_only_builds_what_it_names_and_keeps_the_rest(repository, tmp_path, capsys):

@@ -29,6 +29,15 @@ def job(act, tell):
             raise KeyError("oh")
         case "hang":
             time.sleep(60)
+        case "riddle":
+            return Riddle()
+
+
+class Riddle:
+    """Goes into a pipe and cannot be read from it."""
+
+    def __reduce__(self):
+        return int, ("what has four legs in the morning?",)
 
 
 def results(acts, tmp_path, count=1):
@@ -58,6 +67,22 @@ def test_each_end_is_a_result_and_the_others_finish(tmp_path):
 def test_a_worker_serves_one_task_after_another(tmp_path):
     done = results(["return", "return", "return"], tmp_path)
     assert len({d.result for d in done.values()}) == 1
+
+
+def test_a_worker_that_a_task_may_have_changed_serves_no_other(tmp_path):
+    tasks = {name: {"act": "return"} for name in "abcd"}
+    events = list(workers.run(job, tasks, workers=1, logs=tmp_path, changing={"b", "d"}))
+    a, b, c, d = (event.result for event in events if isinstance(event, workers.Done))
+    assert a == b
+    assert c == d
+    assert b != c
+
+
+@pytest.mark.timeout(60)
+def test_an_answer_that_cannot_be_read_is_an_end_too(tmp_path):
+    riddle, after = results(["riddle", "return"], tmp_path).values()
+    assert "four legs" in riddle.error.problem
+    assert isinstance(after.result, int)
 
 
 def test_several_workers_run_side_by_side(tmp_path):
