@@ -358,6 +358,16 @@ def test_an_epsilon_does_not_vanish_in_float16(answer):
     np.testing.assert_array_equal(answer(model, {"x": value}, **HALF)[0], value)
 
 
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_a_log_softmax_of_large_scores_keeps_its_digits(answer, precision):
+    """The logarithm of the sum is 4108.02 here, of which float16 keeps 4108."""
+    scores = np.array([[4096, 4100, 4104, 4108]], np.float32)
+    model = values_of(("LogSoftmax", ["x"], ["y"], {}), constants={}, value=scores)
+    (given,) = answer(model, {"x": scores}, compute_precision=precision)
+    expected, drift = [[-12.01848, -8.01848, -4.01848, -0.01848]], 1e-5 if precision == "float32" else 4e-3
+    np.testing.assert_allclose(given, expected, atol=drift)
+
+
 def permuted(shape, perm, opset=17):
     value = np.arange(np.prod(shape), dtype=np.float32)
     model = values_of(

@@ -255,8 +255,9 @@ def LogSoftmax(input: Var, axis: int = 1) -> Var:
 
 @op
 def LogSoftmax_13(input: Var, axis: int = -1) -> Var:
-    """Not the logarithm of softmax, which is lost where softmax underflows."""
-    return mb.sub(x=input, y=mb.reduce_log_sum_exp(x=input, axes=[axis], keep_dims=True))
+    """Not the logarithm of softmax, which is lost where softmax underflows; from the largest, for exp and digits."""
+    below = mb.sub(x=input, y=mb.reduce_max(x=input, axes=[axis], keep_dims=True))
+    return mb.sub(x=below, y=mb.reduce_log_sum_exp(x=below, axes=[axis], keep_dims=True))
 
 
 def _flattened(operator: Callable[[Var, int], Var], input: Var, axis: int) -> Var:
