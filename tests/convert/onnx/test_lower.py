@@ -232,6 +232,10 @@ CASES = [
     case("Cast", 13, x(2, 3, low=-9, high=9), to=TensorProto.INT64),
     case("Cast", 13, x(9, **i4), to=TensorProto.FLOAT),
     case("Cast", 13, x(9, low=-1, high=2, dtype=np.int32), to=TensorProto.BOOL),
+    *(
+        case("Cast", 13, x(20, low=-70000, high=70000, dtype=np.int32), to=narrow)
+        for narrow in (TensorProto.UINT8, TensorProto.INT8, TensorProto.UINT16, TensorProto.INT16)
+    ),
     case("CastLike", 15, x(3, **i4), x(2)),
     case("Concat", 13, x(2, 3), x(2, 4), axis=-1),
     case("Concat", 13, x(2, 3), axis=0),

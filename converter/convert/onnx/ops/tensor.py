@@ -121,8 +121,18 @@ def Slice(data: Var, starts: Ints, ends: Ints, axes: Ints | None = None, steps: 
 
 @op
 def Cast(input: Var, *, round_mode: str = "up", saturate: int = 1, to: int) -> Var:
-    """Core ML has one float and one integer type beside bool; round_mode and saturate speak of 8-bit floats only."""
-    return cast(input, kind_of(to))
+    """Core ML has one float and one integer type beside bool; round_mode and saturate speak of 8-bit floats only.
+
+    An integer that does not fit a narrower type wraps around, as the standard has it.
+    """
+    if to not in _NARROW or dtype_name(input) != "int32":
+        return cast(input, kind_of(to))
+    lowest, count = _NARROW[to]
+    return mb.add(x=mb.mod(x=mb.sub(x=input, y=lowest), y=count), y=lowest) if lowest else mb.mod(x=input, y=count)
+
+
+# The lowest value and the number of values of UINT8, INT8, UINT16 and INT16.
+_NARROW = {2: (0, 1 << 8), 3: (-(1 << 7), 1 << 8), 4: (0, 1 << 16), 5: (-(1 << 15), 1 << 16)}
 
 
 def kind_of(elem_type: int) -> str:
