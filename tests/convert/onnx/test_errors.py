@@ -71,6 +71,14 @@ def test_what_only_building_reveals_is_also_collected():
     ("model", "words"),
     [
         (
+            model_of(node("LRN", ["x"], ["y"], size=2), inputs=(("x", FLOAT, [1, 4, 5, 5]),)),
+            "only odd sizes",
+        ),
+        (
+            model_of(node("LRN", ["x"], ["y"], size=3), inputs=(("x", FLOAT, [1, 4, 5]),)),
+            "rank 3",
+        ),
+        (
             model_of(node("Relu", ["x"], ["y"], "n", alpha=0.5)),
             "alpha",
         ),

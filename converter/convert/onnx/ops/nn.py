@@ -349,6 +349,11 @@ def GlobalLpPool(X: Var, p: int = 2) -> Var:
 
 @op
 def LRN(X: Var, *, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0, size: int) -> Var:
+    # Core ML's window of an even size lies the other way round, and its channels are the third axis from the end.
+    if size % 2 == 0:
+        raise Unsupported(f"size = {size}; only odd sizes are supported")
+    if len(X.shape) != 4:
+        raise Unsupported(f"its input is of rank {len(X.shape)}, only [N, C, H, W] is supported")
     return mb.local_response_norm(x=X, size=size, alpha=alpha, beta=beta, k=bias)
 
 
