@@ -255,10 +255,12 @@ def validate(dist: Path, engine: str) -> int:
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes to print.")
 def predict(model: Path, inputs: tuple[str, ...], top: int) -> int:
     """Run a saved Core ML file on this machine and print its answer."""
+    from converter.package.archive import unzipped
     from converter.predict import answer
 
-    for line in answer(model, _named(inputs), top):
-        click.echo(line)
+    with unzipped(model) as path:
+        for line in answer(path, _named(inputs), top):
+            click.echo(line)
     return 0
 
 
@@ -283,9 +285,11 @@ def _named(inputs: tuple[str, ...]) -> dict[str, Path]:
 def inspect(model: Path, as_json: bool) -> int:
     """Show what a Core ML file is: interface, ops, sizes, labels, metadata."""
     from converter.evaluate import describe
+    from converter.package.archive import unzipped
     from converter.plain import to_plain
 
-    description = describe(model)
+    with unzipped(model) as path:
+        description = describe(path)
     click.echo(json.dumps(to_plain(description), ensure_ascii=False, indent=2) if as_json else str(description))
     return 0
 

@@ -1,8 +1,13 @@
-"""Zip a .mlpackage so that the same package gives the same bytes on every machine."""
+"""Zip a .mlpackage so that the same package gives the same bytes on every machine, and unzip it."""
 
+import contextlib
 import shutil
+import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+
+from converter.errors import EvaluationError
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that zip can say
 
@@ -26,3 +31,28 @@ def zip_package(package: Path, archive: Path) -> None:
             entry.file_size = path.stat().st_size  # decides between zip and zip64 before the bytes are seen
             with path.open("rb") as source, target.open(entry, "w") as sink:
                 shutil.copyfileobj(source, sink, 1 << 20)
+
+
+@contextlib.contextmanager
+def unzipped(path: Path) -> Iterator[Path]:
+    """A .mlpackage.zip as the package in it, for as long as the context lasts; any other path as it is.
+
+    Raises EvaluationError where the zip is broken or holds no package.
+    """
+    if path.suffix != ".zip" or not path.is_file():
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                archive.extractall(folder)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise EvaluationError(
+                f"cannot be unzipped: {error}", where=(str(path),), fix="fetch or build the file again"
+            ) from error
+        packages = sorted(Path(folder).glob("*.mlpackage"))
+        if len(packages) != 1:
+            raise EvaluationError(
+                f"holds {len(packages)} packages, not one", where=(str(path),), fix="zip one .mlpackage"
+            )
+        yield packages[0]

@@ -1,13 +1,12 @@
 """Check a finished output folder again, by the references that lie in it."""
 
-import tempfile
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from converter.errors import ConverterError, ValidationError
 from converter.model import ModelRecord, Validation
+from converter.package.archive import unzipped
 from converter.package.checksums import sha256
 from converter.package.dist import RECORD
 from converter.package.record import read_record
@@ -76,13 +75,8 @@ def _candidate(
     name = references.model
     path = f"{name}/{candidate.file}"
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            if f"{path}.zip" in digests:
-                with zipfile.ZipFile(_intact(dist, f"{path}.zip", digests)) as archive:
-                    archive.extractall(folder)
-                saved = Path(folder) / candidate.file
-            else:
-                saved = _intact(dist, path, digests)
+        stored = f"{path}.zip" if f"{path}.zip" in digests else path
+        with unzipped(_intact(dist, stored, digests)) as saved:
             given = answers(saved, references.reference, references.interface, engine)
         validation = judge(
             given,
@@ -91,7 +85,7 @@ def _candidate(
             precision=candidate.precision,
             gates=references.gates,
         )
-    except (ConverterError, OSError, zipfile.BadZipFile) as error:
+    except (ConverterError, OSError) as error:
         return Result(model=name, file=candidate.file, engine=engine.name, error=str(error))
     return Result(model=name, file=candidate.file, engine=engine.name, validation=validation)
 

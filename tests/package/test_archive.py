@@ -5,7 +5,8 @@ import zipfile
 
 import pytest
 
-from converter.package.archive import zip_package
+from converter.errors import EvaluationError
+from converter.package.archive import unzipped, zip_package
 
 
 @pytest.fixture
@@ -34,3 +35,25 @@ def test_it_unpacks_to_the_package_with_its_empty_folders(package, tmp_path):
     out = tmp_path / "out"
     subprocess.run(["python3", "-m", "zipfile", "-e", tmp_path / "a.zip", out], check=True)
     assert subprocess.run(["diff", "-r", package, out / "net.mlpackage"], check=False).returncode == 0
+
+
+def test_a_zip_is_opened_for_as_long_as_it_is_needed(package, tmp_path):
+    zip_package(package, tmp_path / "net.mlpackage.zip")
+    with unzipped(tmp_path / "net.mlpackage.zip") as found:
+        assert found.name == "net.mlpackage"
+        assert (found / "Manifest.json").read_text() == "{}\n"
+    assert not found.exists()
+    with unzipped(package) as found:
+        assert found == package
+
+
+@pytest.mark.parametrize("content", [b"no zip", None])
+def test_a_zip_without_a_package_is_refused(content, tmp_path):
+    path = tmp_path / "net.mlpackage.zip"
+    if content is None:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("readme.txt", "nothing else")
+    else:
+        path.write_bytes(content)
+    with pytest.raises(EvaluationError, match="cannot be unzipped|holds 0 packages"), unzipped(path):
+        pass
