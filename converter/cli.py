@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -289,7 +290,7 @@ def inspect(model: Path, as_json: bool) -> int:
     from converter.plain import to_plain
 
     with unzipped(model) as path:
-        description = describe(path)
+        description = replace(describe(path), path=str(model))
     click.echo(json.dumps(to_plain(description), ensure_ascii=False, indent=2) if as_json else str(description))
     return 0
 

@@ -111,7 +111,7 @@ def _features(interface: Interface) -> list[tuple[str, str, str, str]]:
     if interface.classifier:
         classifier, scores = interface.classifier, interface.outputs[0]
         outputs[:1] = [
-            ("output", classifier.predicted_feature_name, "string", "The first class's label"),
+            ("output", classifier.predicted_feature_name, "string", "The most likely class"),
             (
                 "output",
                 classifier.probabilities_name,

@@ -55,5 +55,5 @@ def test_a_zip_without_a_package_is_refused(content, tmp_path):
             archive.writestr("readme.txt", "nothing else")
     else:
         path.write_bytes(content)
-    with pytest.raises(EvaluationError, match="cannot be unzipped|holds 0 packages"), unzipped(path):
+    with pytest.raises(EvaluationError, match=r"cannot be unzipped|holds 0 packages"), unzipped(path):
         pass
