@@ -10,6 +10,8 @@ if TYPE_CHECKING:  # the commands that only read start without numpy
 
 Format = Literal["mlmodel", "mlpackage"]
 Route = Literal["direct", "onnx"]
+MlmodelTarget = Literal["iOS13", "iOS14"]
+MlpackageTarget = Literal["iOS15", "iOS16", "iOS17", "iOS18", "iOS26"]
 Precision = Literal["float32", "float16"]
 ComputeUnits = Literal["ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE"]
 ColorLayout = Literal["RGB", "BGR", "GRAYSCALE"]

@@ -4,20 +4,28 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from converter.convert import interface as app
 from converter.convert.coreml import forget, quiet, versions, way_out, words
 from converter.errors import ConversionError
-from converter.model import Conversion, Format, Interface, Metadata, Precision, Route, Source, Target
+from converter.model import (
+    Conversion,
+    Format,
+    Interface,
+    Metadata,
+    MlmodelTarget,
+    MlpackageTarget,
+    Precision,
+    Route,
+    Source,
+    Target,
+)
 
 if TYPE_CHECKING:
     import onnx
 
-TARGETS: dict[Format, tuple[str, ...]] = {
-    "mlmodel": ("iOS13", "iOS14"),
-    "mlpackage": ("iOS15", "iOS16", "iOS17", "iOS18", "iOS26"),
-}
+TARGETS: dict[Format, tuple[str, ...]] = {"mlmodel": get_args(MlmodelTarget), "mlpackage": get_args(MlpackageTarget)}
 
 __all__ = ["convert", "convert_onnx"]
 

@@ -8,10 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from converter.manifest.record import Record, kind_of
-from converter.model import ComputeUnits, Format, Precision, Target
-
-MlmodelTarget = Literal["iOS13", "iOS14"]
-MlpackageTarget = Literal["iOS15", "iOS16", "iOS17", "iOS18", "iOS26"]
+from converter.model import ComputeUnits, Format, MlmodelTarget, MlpackageTarget, Precision, Target
 
 
 def _nothing_as_empty(value: Any) -> Any:
