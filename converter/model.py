@@ -308,6 +308,9 @@ class ModelRecord:
     exit_code: int
     seconds: Mapping[str, float]  # by stage
     commit: str = ""  # of the user's repository, with `-dirty` where files differ from it
+    ingredients: Mapping[str, str] = field(default_factory=dict)  # what it is made of: a name, a sha256 or a version
+    key: str = ""  # sha256 over the ingredients; two models with the same key have the same bytes
+    reused: bool = False  # taken from an earlier run, not converted in this one
 
     @property
     def passed(self) -> bool:
@@ -322,6 +325,31 @@ class BuildRecord:
     commit: str
     models: tuple[ModelRecord, ...]
     seconds: float
+    expected: tuple[str, ...] = ()  # every model of the manifest, in its order
+    shard: str = ""  # `2/4` where this is one of several parts of the manifest
+    schema: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedShard:
+    """One job's share of a manifest: `shard` is `2/4`; `size_bytes` is what its sources weigh, as far as is known."""
+
+    shard: str
+    models: tuple[str, ...]
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a release will hold, made without running any model's code, so that publishing can be held to it.
+
+    `targets` are the manifest's `publish:` entries as JSON has them.
+    """
+
+    manifest: str
+    commit: str
+    shards: tuple[PlannedShard, ...]
+    targets: tuple[Any, ...] = ()
     schema: int = 1
 
 

@@ -127,7 +127,8 @@ class _Ledger:
             earlier = {record.name: record for record in read_record(dist.folder).models}
         except OutputError:
             earlier = {}
-        record = BuildRecord(manifest=manifest.path.name, commit=commit_of(manifest.folder), models=(), seconds=0.0)
+        commit = commit_of(manifest.folder)
+        record = BuildRecord(manifest=manifest.path.name, commit=commit, models=(), seconds=0.0, expected=order)
         kept = {name: old for name, old in earlier.items() if name in order and name not in selected}
         ledger = cls(dist, order, record, kept, time.perf_counter())
         ledger.write()
