@@ -14,7 +14,7 @@ TABLE = Path(__file__).with_name("torchvision_models.json")
 
 @cache
 def torchvision_models() -> Mapping[str, Mapping[str, Any]]:
-    """By builder: `task`, `default` (what DEFAULT stands for) and `weights`, name to number of categories."""
+    """By builder: `task`, `default` (what DEFAULT stands for), its `parameters`, and `weights`, name to categories."""
     table: Mapping[str, Mapping[str, Any]] = json.loads(TABLE.read_text(encoding="utf-8"))
     return table
 
@@ -28,6 +28,12 @@ def category_count(builder: str, weights: str | None) -> int | None:
     return count
 
 
+def parameter_count(builder: str) -> int | None:
+    """How many parameters the model has with its default weights; None where the builder is not known."""
+    row = torchvision_models().get(builder)
+    return int(row["parameters"]) if row else None
+
+
 def generate() -> str:
     """The table's text, made from the installed torchvision."""
     from torchvision import models
@@ -39,6 +45,7 @@ def generate() -> str:
         row = {
             "task": chapter[0] if len(chapter) > 1 else "classification",
             "default": enum.DEFAULT.name,
+            "parameters": enum.DEFAULT.meta["num_params"],
             "weights": {weights.name: len(weights.meta.get("categories") or ()) for weights in enum},
         }
         rows.append(f"{json.dumps(name)}: {json.dumps(row)}")

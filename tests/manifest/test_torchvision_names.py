@@ -2,7 +2,7 @@
 
 import pytest
 
-from converter.manifest.torchvision_names import TABLE, category_count, generate
+from converter.manifest.torchvision_names import TABLE, category_count, generate, parameter_count
 
 
 def test_the_table_is_current() -> None:
@@ -23,3 +23,11 @@ def test_the_table_is_current() -> None:
 )
 def test_categories_are_counted(builder: str, weights: str | None, count: int | None) -> None:
     assert category_count(builder, weights) == count
+
+
+@pytest.mark.parametrize(
+    ("builder", "count"),
+    [("resnet50", 25_557_032), ("mobilenet_v2", 3_504_872), ("gone", None)],  # as torchvision documents them
+)
+def test_parameters_are_counted(builder: str, count: int | None) -> None:
+    assert parameter_count(builder) == count
