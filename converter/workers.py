@@ -4,10 +4,12 @@ import contextlib
 import multiprocessing
 import os
 import queue
+import re
 import signal
 import threading
+import time
 import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -15,7 +17,14 @@ from typing import Any
 
 from converter.errors import ConverterError, WorkerError
 
+_ENDING_S = 5
 _LOG_LINES = 12  # of a worker's own output, shown when it dies
+_LINE_LENGTH = 300
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
+_STACK = re.compile(
+    r"\s*(\d+\s+\S.*\s0x[0-9a-f]{8,}\s.*|[()]|\*\*\* First throw call stack:)"
+)  # of an Objective-C exception
+_LAST_MOMENTS_S = 10  # for a process whose pipe is closed to be gone
 _CONTEXT = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
 
 
@@ -47,18 +56,21 @@ def run(
     logs: Path,
     verbose: bool = False,
     changing: Collection[str] = (),
+    timeout_s: float | None = None,
 ) -> Iterator[Event | Done]:
     """Call `job(**arguments, tell=...)` for each named task, `workers` at a time; yields what happens as it happens.
 
     The tasks named in `changing` run code that may leave its process changed (a working folder, torch's defaults, a
     function exchanged), so that process serves no other task after them. What a worker prints goes to `logs/NAME.log`
     (or through, if verbose). Closing the iterator, as Ctrl-C does, stops the workers.
+
+    With `timeout_s` a task that takes longer ends with a WorkerError; its process and all that it started are killed.
     """
     waiting: queue.SimpleQueue[tuple[str, Mapping[str, Any]]] = queue.SimpleQueue()
     for task in tasks.items():
         waiting.put(task)
     happened: queue.SimpleQueue[Event | Done] = queue.SimpleQueue()
-    slots = [_Slot(job, waiting, happened, logs, verbose, changing) for _ in range(min(workers, len(tasks)))]
+    slots = [_Slot(job, waiting, happened, logs, verbose, changing, timeout_s) for _ in range(min(workers, len(tasks)))]
     try:
         for slot in slots:
             slot.thread.start()
@@ -69,6 +81,8 @@ def run(
     finally:
         for slot in slots:
             slot.stop()
+        for slot in slots:
+            slot.thread.join(_ENDING_S)
 
 
 class _Slot:
@@ -82,6 +96,7 @@ class _Slot:
         logs: Path,
         verbose: bool,
         changing: Collection[str],
+        timeout_s: float | None,
     ) -> None:
         self.thread = threading.Thread(target=self._serve, daemon=True)
         self._job = job
@@ -90,6 +105,7 @@ class _Slot:
         self._logs = logs
         self._verbose = verbose
         self._changing = changing
+        self._timeout_s = timeout_s
         self._process: Any = None
         self._pipe: Any = None
         self._stopped = threading.Event()
@@ -113,26 +129,38 @@ class _Slot:
 
     def _done(self, name: str, arguments: Mapping[str, Any]) -> Done:
         log = self._logs / f"{name}.log"
+        deadline = None if self._timeout_s is None else time.monotonic() + self._timeout_s
         if self._process is None:
             self._begin()
         try:
             self._pipe.send((name, log, dict(arguments)))
-            while isinstance(said := self._pipe.recv(), Event):
+            while isinstance(said := self._receive(deadline), Event):
                 self._happened.put(said)
+        except TimeoutError:
+            self._kill()
+            self._process = None
+            return Done(name, error=WorkerError(f"no answer within {self._timeout_s:g} s{_last_lines(log)}"))
         except (EOFError, OSError):  # the pipe broke: the process is gone
             return Done(name, error=self._death(log))
         assert isinstance(said, Done)
         return said
 
+    def _receive(self, deadline: float | None) -> Any:
+        if deadline is not None and not self._pipe.poll(max(0.0, deadline - time.monotonic())):
+            raise TimeoutError
+        return self._pipe.recv()
+
     def _begin(self) -> None:
         self._pipe, theirs = _CONTEXT.Pipe()
-        process = _CONTEXT.Process(target=_work, args=(theirs, self._job, self._verbose), daemon=True)
+        leads = self._timeout_s is not None
+        process = _CONTEXT.Process(target=_work, args=(theirs, self._job, self._verbose, leads), daemon=True)
         process.start()
         self._process = process
         theirs.close()
 
     def _death(self, log: Path) -> WorkerError:
-        self._process.join()
+        self._process.join(None if self._timeout_s is None else _LAST_MOMENTS_S)
+        self._kill()
         code = self._process.exitcode
         self._process = None
         if code is not None and code < 0:
@@ -155,7 +183,12 @@ class _Slot:
 
     def _kill(self) -> None:
         process = self._process
-        if process is not None and process.is_alive():
+        if process is not None and self._timeout_s is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: a group of zombies alone
+                os.killpg(process.pid, signal.SIGKILL)
+            process.kill()  # before it leads its group
+            process.join()
+        elif process is not None and process.is_alive():
             process.terminate()
             process.join(2)
             if process.is_alive():
@@ -174,14 +207,17 @@ class _Slot:
 
 def _last_lines(log: Path) -> str:
     try:
-        lines: Sequence[str] = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-_LOG_LINES:]
+        text = log.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    return "".join(f"\n    {line}" for line in lines)
+    lines = [line for line in _ESCAPES.sub("", text).splitlines() if line.strip() and not _STACK.fullmatch(line)]
+    return "".join(f"\n    {line[:_LINE_LENGTH]}" for line in lines[-_LOG_LINES:])
 
 
-def _work(pipe: Connection, job: Job, verbose: bool) -> None:
-    """The worker process: one task after another until the pipe closes."""
+def _work(pipe: Connection, job: Job, verbose: bool, leads: bool) -> None:
+    """The worker process, which `leads` a group of its own or not: one task after another until the pipe closes."""
+    if leads:
+        os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     while (task := _next(pipe)) is not None:
         name, log, arguments = task

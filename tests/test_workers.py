@@ -1,5 +1,7 @@
+import contextlib
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -29,6 +31,16 @@ def job(act, tell):
             raise KeyError("oh")
         case "hang":
             time.sleep(60)
+        case "hang with a child":
+            child = subprocess.Popen(["sleep", "60"])
+            tell(child.pid)
+            time.sleep(60)
+        case "uncaught":
+            sys.stderr.write("\x1b[31m*** Terminating app, reason: 'none'\x1b[0m\n*** First throw call stack:\n(\n")
+            sys.stderr.write("\t0   CoreFoundation      0x0000000190d0f2ec __exceptionPreprocess + 176\n" * 20)
+            sys.stderr.write(")\nlibc++abi: terminating\n" + "x" * 5000 + "\n")
+            sys.stderr.flush()
+            os.abort()
         case "riddle":
             return Riddle()
 
@@ -102,3 +114,31 @@ def test_closing_stops_the_workers(tmp_path):
 def test_what_a_worker_prints_stays_out_of_the_way_unless_asked_for(tmp_path, capfd, verbose):
     list(workers.run(job, {"a": {"act": "crash"}}, workers=1, logs=tmp_path, verbose=verbose))
     assert ("last words" in capfd.readouterr().out) is verbose
+
+
+@pytest.mark.timeout(60)
+def test_a_task_that_takes_too_long_ends_with_all_that_it_started(tmp_path):
+    tasks = {name: {"act": act} for name, act in (("a", "hang with a child"), ("b", "return"))}
+    events = list(workers.run(job, tasks, workers=1, logs=tmp_path, timeout_s=6))
+    late, after = (event for event in events if isinstance(event, workers.Done))
+    assert late.error.problem.startswith("no answer within 6 s")
+    assert isinstance(after.result, int), "the next task goes on"
+    (child,) = (event.said for event in events if isinstance(event, workers.Event) and isinstance(event.said, int))
+    with contextlib.suppress(ProcessLookupError):
+        while _state(child) != "Z":  # nobody need have waited for it yet
+            time.sleep(0.01)
+
+
+def _state(pid):
+    """The letter that ps says; raises ProcessLookupError where there is no such process."""
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
+    if not state:
+        raise ProcessLookupError
+    return state[0]
+
+
+def test_last_words_are_shown_without_colours_and_stacks(tmp_path):
+    (done,) = results(["uncaught"], tmp_path).values()
+    assert "SIGABRT" in done.error.problem
+    _, *lines = done.error.problem.splitlines()
+    assert lines == ["    *** Terminating app, reason: 'none'", "    libc++abi: terminating", "    " + "x" * 300]
