@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from converter.errors import ConverterError, EvaluationError, ManifestError, shared_exit_code
+from converter.signals import StoppedError, stoppable
 from converter.version import __version__
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ _INTERRUPTED = 130  # what a shell expects after Ctrl-C
 EXIT_CODES = """
 Exit codes: 0 all well; 2 manifest or command line; 3 a source cannot be loaded; 4 a model cannot be converted;
 5 a converted model does not answer as its source; 6 the output cannot be written; 7 a Core ML file cannot be read or
-run; 8 publishing failed; 9 a worker process died; 1 several kinds at once; 130 interrupted.
+run; 8 publishing failed; 9 a worker process died; 1 several kinds at once; 130 interrupted;
+143 stopped by SIGTERM.
 """
 
 
@@ -32,7 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
     from converter.console import complain
 
     try:
-        result = commands.main(arguments, prog_name="entrypoint.py", standalone_mode=False)
+        with stoppable():
+            result = commands.main(arguments, prog_name="entrypoint.py", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -42,6 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         print("interrupted; finished models are kept", file=sys.stderr)
         return _INTERRUPTED
+    except StoppedError as stopped:
+        print(f"stopped by {stopped.name}; finished models are kept", file=sys.stderr)
+        return stopped.exit_code
     return result if isinstance(result, int) else 0
 
 

@@ -30,6 +30,7 @@ ALLOWED = {
     "plan": {"shards", "manifest", "commit", "report"},
     "workers": set(),
     "commit": set(),
+    "signals": set(),
     "workflow": set(),
     "pipeline": {*STAGES, "workers", "console", "commit", "shards"},
     "predict": {"evaluate", "validate", "report"},
