@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from converter.model import ModelRecord
     from converter.publish import Publisher
+    from converter.shards import Shard
 
 _INTERRUPTED = 130  # what a shell expects after Ctrl-C
 
@@ -72,6 +73,12 @@ def _building(command: Any) -> Any:
         _MANIFEST,
         _ONLY,
         click.option(
+            "--shard",
+            metavar="I/N",
+            help="Only the I-th of N shares of the models, balanced by size; 1/1 is the whole.  [default: what "
+            "Kubernetes, AWS Batch or a GitHub matrix says to this job]",
+        ),
+        click.option(
             "--output", "-o", type=click.Path(path_type=Path), default="dist", show_default=True, help="Output folder."
         ),
         click.option(
@@ -106,7 +113,11 @@ def check(manifest: Path) -> int:
     return 0
 
 
-@commands.command(epilog=_examples("convert models.yml", "convert models.yml --only resnet50 --jobs 2"))
+@commands.command(
+    epilog=_examples(
+        "convert models.yml", "convert models.yml --only resnet50 --jobs 2", "convert models.yml --shard 2/4"
+    )
+)
 @_building
 def convert(**options: Any) -> int:
     """Load, convert, check and package the models; publish nothing."""
@@ -209,19 +220,35 @@ def _publish(dist: Path, publishers: "Sequence[Publisher]", *, dry_run: bool = F
 
 
 def _build(
-    manifest: Path, only: tuple[str, ...], output: Path, jobs: int, cache: Path | None, verbose: bool
+    manifest: Path,
+    only: tuple[str, ...],
+    shard: str | None,
+    output: Path,
+    jobs: int,
+    cache: Path | None,
+    verbose: bool,
 ) -> "tuple[tuple[ModelRecord, ...], int]":
     from converter.console import Console
     from converter.manifest import read_manifest
     from converter.pipeline import Options, run
 
     read = read_manifest(manifest)
-    options = Options(output=output, cache=cache or _cache(), only=only, jobs=jobs, verbose=verbose)
+    options = Options(
+        output=output, cache=cache or _cache(), only=only, shard=_shard(shard), jobs=jobs, verbose=verbose
+    )
     with Console() as console:
         records = run(read, options, console)
         console.table(records)
         console.say(f"{output}: {sum(r.passed for r in records)} of {len(records)} models passed; see report.md there")
     return records, shared_exit_code(record.exit_code for record in records if not record.passed)
+
+
+def _shard(said: str | None) -> "Shard | None":
+    """The shard that the command line names, else the batch engine; None where that is the whole manifest."""
+    from converter.shards import shard_from, shard_of
+
+    shard = shard_of(said) if said is not None else shard_from(os.environ)
+    return shard if shard and shard.total > 1 else None
 
 
 def _cache() -> Path:

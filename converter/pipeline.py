@@ -14,9 +14,11 @@ from converter.commit import commit_of
 from converter.console import Console
 from converter.errors import ConverterError, ManifestError, OutputError, ValidationError, shared_exit_code
 from converter.model import Attempt, BuildRecord, ModelRecord, Reference, Route, Source, Target
-from converter.package.checksums import artifact, sums
-from converter.package.dist import RECORD, REPORT, SUMS, Dist, is_full_disk, refusal, writing
-from converter.package.record import read_record, to_json
+from converter.package.checksums import artifact
+from converter.package.closing import closing
+from converter.package.dist import Dist, is_full_disk, refusal, writing
+from converter.package.record import read_record
+from converter.shards import Shard, balanced
 
 if TYPE_CHECKING:
     from converter.manifest.schema import Manifest, Model
@@ -31,6 +33,7 @@ class Options:
     output: Path
     cache: Path
     only: tuple[str, ...] = ()
+    shard: Shard | None = None
     jobs: int = 1
     verbose: bool = False
 
@@ -43,14 +46,17 @@ def run(manifest: "Manifest", options: Options, console: Console) -> tuple[Model
     """
     from converter.manifest.schema import FactorySource
 
-    models = _selected(manifest, options.only)
+    models = _selected(manifest, options)
+    if options.shard:
+        index, total = options.shard.index, options.shard.total
+        console.say(f"shard {index} of {total}: {len(models)} of {len(manifest.models)} models")
     with Dist(options.output) as dist:
         tasks = {
             name: {"model": model, "folder": dist.workspace(name), "cache": options.cache}
             for name, model in models.items()
         }
         logs = dist.workspace(".logs")
-        ledger = _Ledger.open(dist, manifest, tuple(models))
+        ledger = _Ledger.open(dist, manifest, tuple(models), options.shard)
         changing = [name for name, model in models.items() if isinstance(model.source, FactorySource)]
         for event in workers.run(
             build, tasks, workers=options.jobs, logs=logs, verbose=options.verbose, changing=changing
@@ -101,12 +107,19 @@ def build(model: "Model", folder: Path, cache: Path, tell: Tell) -> ModelRecord:
     return replace(record, seconds=dict(trip.seconds))
 
 
-def _selected(manifest: "Manifest", only: Sequence[str]) -> "dict[str, Model]":
+def _selected(manifest: "Manifest", options: Options) -> "dict[str, Model]":
     models = {model.name: model for model in manifest.models}
-    unknown = [name for name in only if name not in models]
+    unknown = [name for name in options.only if name not in models]
     if unknown:
         raise ManifestError(f"--only {unknown[0]}: no such model", fix=f"the manifest has {', '.join(models)}")
-    return {name: model for name, model in models.items() if not only or name in only}
+    if not options.shard:
+        return {name: model for name, model in models.items() if not options.only or name in options.only}
+    if options.only:  # a part without some of its models could never be merged or published
+        raise ManifestError(
+            f"--only and shard {options.shard} do not go together",
+            fix="--shard 1/1 switches off what --shard or the batch engine says",
+        )
+    return {model.name: model for model in balanced(manifest.models, options.shard.total)[options.shard.index - 1]}
 
 
 @dataclass
@@ -120,15 +133,26 @@ class _Ledger:
     started: float
 
     @classmethod
-    def open(cls, dist: Dist, manifest: "Manifest", selected: Sequence[str]) -> "_Ledger":
-        """Keep what earlier runs made of models that this run leaves alone; forget models that left the manifest."""
-        order = tuple(model.name for model in manifest.models)
+    def open(cls, dist: Dist, manifest: "Manifest", selected: Sequence[str], shard: Shard | None) -> "_Ledger":
+        """Keep what earlier runs made of models that this run leaves alone; forget models that left the manifest.
+
+        A part holds its own models only: to it, those of other shards have left.
+        """
+        expected = tuple(model.name for model in manifest.models)
+        order = tuple(selected) if shard else expected
         try:
             earlier = {record.name: record for record in read_record(dist.folder).models}
         except OutputError:
             earlier = {}
         commit = commit_of(manifest.folder)
-        record = BuildRecord(manifest=manifest.path.name, commit=commit, models=(), seconds=0.0, expected=order)
+        record = BuildRecord(
+            manifest=manifest.path.name,
+            commit=commit,
+            models=(),
+            seconds=0.0,
+            expected=expected,
+            shard=str(shard) if shard else "",
+        )
         kept = {name: old for name, old in earlier.items() if name in order and name not in selected}
         ledger = cls(dist, order, record, kept, time.perf_counter())
         ledger.write()
@@ -143,13 +167,9 @@ class _Ledger:
         self.write()
 
     def write(self) -> None:
-        from converter.report import render_report
-
         models = tuple(self.records[name] for name in self.order if name in self.records)
         seconds = round(time.perf_counter() - self.started, 3)
-        record = replace(self.record, models=models, seconds=seconds)
-        published = [artifact for model in models if model.passed for artifact in model.artifacts]
-        self.dist.write({RECORD: to_json(record), SUMS: sums(published), REPORT: render_report(record)})
+        self.dist.write(closing(replace(self.record, models=models, seconds=seconds)))
 
 
 @dataclass
