@@ -16,9 +16,10 @@ from converter.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from converter.model import ModelRecord
+    from converter.model import ModelRecord, Published
     from converter.publish import Publisher
     from converter.shards import Shard
+    from converter.workflow import Annotations
 
 _INTERRUPTED = 130  # what a shell expects after Ctrl-C
 
@@ -32,16 +33,29 @@ run; 8 publishing failed; 9 a worker process died; 1 several kinds at once; 130 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit code."""
+    from converter import workflow
+
+    with workflow.step() as step:
+        return _main(sys.argv[1:] if arguments is None else arguments, step)
+
+
+def _main(arguments: list[str], step: "Annotations") -> int:
+    from converter.action import arguments as from_inputs
     from converter.console import complain
+    from converter.workflow import results
 
     try:
         with stoppable():
-            result = commands.main(arguments, prog_name="entrypoint.py", standalone_mode=False)
+            if not arguments and "INPUT_COMMAND" in os.environ:
+                arguments = from_inputs(os.environ, commands)
+            result = commands.main(arguments, prog_name="entrypoint.py", standalone_mode=False, obj=step)
     except click.ClickException as error:
         error.show()
+        step.error(error.format_message())
         return error.exit_code
     except ConverterError as error:
         complain(error)
+        results.failed(step, error)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         print("interrupted; finished models are kept", file=sys.stderr)
@@ -50,6 +64,13 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"stopped by {stopped.name}; finished models are kept", file=sys.stderr)
         return stopped.exit_code
     return result if isinstance(result, int) else 0
+
+
+def _step() -> "Annotations":
+    """What this process tells the workflow it runs in."""
+    from converter.workflow import Annotations
+
+    return click.get_current_context().ensure_object(Annotations)
 
 
 @click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -203,7 +224,7 @@ def _settings(settings: tuple[str, ...]) -> dict[str, Any]:
 def _publish(dist: Path, publishers: "Sequence[Publisher]", *, dry_run: bool = False) -> None:
     from converter.console import Uploads, published
     from converter.publish import finished
-    from converter.workflow import write_outputs
+    from converter.workflow import results
 
     whole = finished(dist)
     if dry_run:
@@ -211,11 +232,13 @@ def _publish(dist: Path, publishers: "Sequence[Publisher]", *, dry_run: bool = F
             for step in publisher.plan(whole):
                 click.echo(f"would {step.action} {step.name}" + (f": {step.reason}" if step.reason else ""))
         return
-    records = []
-    with Uploads() as uploads:
-        for publisher in publishers:
-            records.append(publisher.publish(whole, uploads))
-            write_outputs(records[-1].outputs)
+    records: list[Published] = []
+    try:
+        with Uploads() as uploads:
+            for publisher in publishers:
+                records.append(publisher.publish(whole, uploads))
+    finally:  # also of the targets before one that failed
+        results.published(_step(), records)
     published(records)
 
 
@@ -231,15 +254,17 @@ def _build(
     from converter.console import Console
     from converter.manifest import read_manifest
     from converter.pipeline import Options, run
+    from converter.workflow import results
 
     read = read_manifest(manifest)
     options = Options(
         output=output, cache=cache or _cache(), only=only, shard=_shard(shard), jobs=jobs, verbose=verbose
     )
-    with Console() as console:
+    with Console(jobs=jobs, verbose=verbose) as console:
         records = run(read, options, console)
         console.table(records)
         console.say(f"{output}: {sum(r.passed for r in records)} of {len(records)} models passed; see report.md there")
+    results.built(_step(), records, output, manifest)
     return records, shared_exit_code(record.exit_code for record in records if not record.passed)
 
 
@@ -256,7 +281,7 @@ def _cache() -> Path:
     return Path(home) / "coreml-release"
 
 
-@commands.command(epilog=_examples("validate dist", "validate dist --engine coreml"))
+@commands.command(epilog=_examples("validate dist", "validate dist --engine coreml --record validation.json"))
 @click.argument("dist", type=click.Path(path_type=Path, exists=True, file_okay=False), default="dist")
 @click.option(
     "--engine",
@@ -265,15 +290,34 @@ def _cache() -> Path:
     show_default=True,
     help="What answers: the reference evaluator (any machine) or Core ML itself (macOS).",
 )
-def validate(dist: Path, engine: str) -> int:
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(0, min_open=True),
+    default=600,
+    show_default=True,
+    metavar="SECONDS",
+    help="For one file under Core ML, its loading and all predictions together.",
+)
+@click.option(
+    "--record", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the results as JSON, too."
+)
+def validate(dist: Path, engine: str, timeout_s: float, record: Path | None) -> int:
     """Check a finished output folder again, against the references stored in it."""
-    from converter.validate.dist import validate_dist
+    import time
 
-    failed = False
-    for result in validate_dist(dist, engine):
-        click.echo(result.words)
-        failed |= not result.passed
-    return 5 if failed else 0
+    from converter.validate.dist import validate_dist, validation_record, words, write_validation
+
+    started, files = time.monotonic(), []
+    for checked in validate_dist(dist, engine, timeout_s=timeout_s):
+        click.echo(words(checked))
+        files.append(checked)
+    said = validation_record(dist, engine, files, time.monotonic() - started)
+    if record:
+        write_validation(record, said)
+    passed = sum(file.passed for file in said.files)
+    click.echo(f"{dist}: {passed} of {len(files)} files passed on {engine} ({said.machine})")
+    return 0 if said.passed else 5
 
 
 @commands.command(epilog=_examples("predict mobilenet_v2.mlmodel --input image=photo.jpg"))

@@ -1,14 +1,21 @@
 """What a person sees while models are built: live lines on a terminal, plain lines elsewhere, and a closing table."""
 
+import contextlib
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any, Self, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from converter.errors import ConverterError
 from converter.model import ModelRecord, Published
 from converter.report import figures
 from converter.report.figures import Row, rows
+from converter.workflow import Guarded
+from converter.workflow.groups import Groups
+
+if TYPE_CHECKING:
+    from rich.console import Console as Rich
 
 _WIDE = 200  # where no terminal says how wide it is
 
@@ -16,12 +23,11 @@ _WIDE = 200  # where no terminal says how wide it is
 class Console:
     """Progress and results; a context manager, so that the live lines end cleanly."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        from rich.console import Console as Rich
-
-        # elsewhere than on a terminal a line must not be broken: logs are searched
+    def __init__(self, stream: TextIO | None = None, *, jobs: int = 1, verbose: bool = False) -> None:
         stream = stream or sys.stdout
-        self._rich = Rich(file=stream, highlight=False, width=None if stream.isatty() else _WIDE)
+        self._rich = _rich(stream)
+        self._groups = Groups(stream, held=jobs > 1, shared=verbose) if isinstance(stream, Guarded) else None
+        self._verbose = verbose
         self._live: Any = None
         self._tasks: dict[str, Any] = {}
         self._started = time.perf_counter()
@@ -39,6 +45,13 @@ class Console:
         if self._live:
             self._live.stop()
             self._live = None
+        if self._groups:
+            self._groups.end_all()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a model's lines are held until it ends; what the libraries print must not pass through then."""
+        return self._groups is not None and self._groups.are_held
 
     def say(self, words: str, style: str = "") -> None:
         """A line for the log, as it is: nothing in it is markup."""
@@ -50,13 +63,17 @@ class Console:
             if model not in self._tasks:
                 self._tasks[model] = self._live.add_task(stage, model=model, total=None)
             self._live.update(self._tasks[model], description=stage)
+        elif self._groups:
+            self._groups.say(model, f"[{self._clock()}] {stage}")
         else:
             self.say(f"[{self._clock()}] {model}: {stage}")
 
-    def finished(self, record: ModelRecord) -> None:
-        """A model is built, or is not."""
+    def finished(self, record: ModelRecord, log: Path | None = None) -> None:
+        """A model is built, or is not; `log` is what the libraries printed, where that did not pass through."""
         if record.name in self._tasks:
             self._live.remove_task(self._tasks.pop(record.name))
+        if self._groups:
+            self._groups.end(record.name, _read(log) if self._verbose and self.is_held else "")
         seconds = sum(record.seconds.values())
         if record.passed:
             self.say(f"[{self._clock()}] {record.name}: passed in {seconds:.1f} s", "green")
@@ -79,14 +96,28 @@ class Console:
         return f"{time.perf_counter() - self._started:6.1f} s"
 
 
+def _rich(stream: TextIO) -> "Rich":
+    from rich.console import Console as Rich
+
+    if isinstance(stream, Guarded):  # plain text: FORCE_COLOR, which many workflows set, would make it a terminal
+        return Rich(file=stream, highlight=False, width=_WIDE, force_terminal=False, color_system=None)
+    # elsewhere than on a terminal a line must not be broken: logs are searched
+    return Rich(file=stream, highlight=False, width=None if stream.isatty() else _WIDE)
+
+
+def _read(log: Path | None) -> str:
+    with contextlib.suppress(OSError):
+        return log.read_text(encoding="utf-8", errors="replace") if log else ""
+    return ""
+
+
 class Uploads:
     """A bar of bytes for each file on a terminal, a line for each elsewhere; call it with a file's progress."""
 
     def __init__(self) -> None:
-        from rich.console import Console as Rich
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-        rich = Rich(stderr=True)
+        rich = _rich(sys.stderr)
         self._bars = (
             Progress(
                 TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=rich

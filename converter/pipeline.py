@@ -58,15 +58,14 @@ def run(manifest: "Manifest", options: Options, console: Console) -> tuple[Model
         logs = dist.workspace(".logs")
         ledger = _Ledger.open(dist, manifest, tuple(models), options.shard)
         changing = [name for name, model in models.items() if isinstance(model.source, FactorySource)]
-        for event in workers.run(
-            build, tasks, workers=options.jobs, logs=logs, verbose=options.verbose, changing=changing
-        ):
+        verbose = options.verbose and not console.is_held
+        for event in workers.run(build, tasks, workers=options.jobs, logs=logs, verbose=verbose, changing=changing):
             if isinstance(event, workers.Event):
                 console.stage(event.name, event.said)
             else:
                 record = event.result if event.error is None else _died(models[event.name], event.error)
                 ledger.enter(record)
-                console.finished(record)
+                console.finished(record, logs / f"{record.name}.log")
     return tuple(ledger.records[name] for name in models)
 
 

@@ -21,21 +21,22 @@ ALLOWED = {
     "load": {"manifest"},
     "convert": {"registry"},
     "evaluate": {"registry"},
-    "validate": {"evaluate", "manifest", "package"},
+    "validate": {"evaluate", "manifest", "package", "workers"},
     "report": set(),
     "package": {"report"},  # report.md is one of the files that close a folder
     "publish": {"package", "manifest", "report"},  # report: release notes show the report's numbers, in its words
-    "console": {"report"},
+    "console": {"report", "workflow"},
     "shards": {"manifest"},
     "plan": {"shards", "manifest", "commit", "report"},
     "workers": set(),
     "commit": set(),
     "signals": set(),
-    "workflow": set(),
+    "workflow": {"report", "package"},
+    "action": set(),
     "pipeline": {*STAGES, "workers", "console", "commit", "shards"},
     "predict": {"evaluate", "validate", "report"},
     "ops": {"convert"},
-    "cli": {*STAGES, "evaluate", "pipeline", "console", "predict", "ops", "workflow", "shards", "plan"},
+    "cli": {*STAGES, "evaluate", "pipeline", "console", "predict", "ops", "workflow", "action", "shards", "plan"},
     "": {"convert", "evaluate"},  # the package itself: its public names
 }
 

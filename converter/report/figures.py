@@ -107,6 +107,16 @@ def outcome(record: ModelRecord, attempt: Attempt) -> str:
     return "left" if made_good else "FAILED"
 
 
+def notes(record: ModelRecord) -> list[str]:
+    """What a reader of the record should know: of the source, of its labels, and what weakens a promise."""
+    classifier = record.interface.classifier if record.interface else None
+    said = [*record.notes, *(f"Labels: {repair}" for repair in (classifier.repairs if classifier else ()))]
+    for attempt in record.attempts:
+        for note in attempt.validation.notes if attempt.validation else ():
+            said.append(f"{attempt.format}, {attempt.route}: {note}")
+    return said
+
+
 def artifact_of(record: ModelRecord, attempt: Attempt) -> Artifact | None:
     """The file of dist that an attempt became."""
     if attempt.conversion is None or not attempt.passed:

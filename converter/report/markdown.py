@@ -35,6 +35,16 @@ def code(value: object) -> Markdown:
     return Markdown(f"{fence}{padding}{line}{padding}{fence}".replace("|", "\\|"))
 
 
+def link(address: object, text: object = "") -> Markdown:
+    """A link to a web address, or the text alone where the address is none: `text`, or the address itself."""
+    words = code(text or address)
+    if not re.fullmatch(r"https?://\S+", str(address)):
+        return words
+    # in brackets only these would end the address, and a pipe a table's cell
+    target = re.sub(r"[<>\\|]", lambda found: f"%{ord(found[0]):02X}", str(address))
+    return Markdown(f"[{words}](<{target}>)")
+
+
 def block(value: object) -> Markdown:
     """A fenced block; its fence is longer than any in the text."""
     text = str(value)

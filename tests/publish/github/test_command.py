@@ -34,8 +34,8 @@ def test_a_tag_becomes_a_release_and_a_second_run_sends_nothing(workflow, fake, 
     assert "net.mlmodel" in said.out
     assert fake.TOKEN not in said.out + said.err
     outputs = (tmp_path / "output").read_text()
-    assert "release_url<<" in outputs
-    assert "release_id<<" in outputs
+    assert "release-url<<" in outputs
+    assert "release-id<<" in outputs
     assert main(["publish", dist, "--to", "github"]) == 0
     assert "0 of 5 files were sent; all were there already" in capsys.readouterr().out
     assert len(workflow.releases) == 1

@@ -1,6 +1,6 @@
 import re
 
-from converter.workflow import write_outputs
+from converter.workflow.files import write_outputs
 
 
 def read_outputs(text: str) -> dict[str, str]:
@@ -16,8 +16,8 @@ def test_outputs_are_read_back_as_they_were_whatever_they_hold(tmp_path, monkeyp
     write_outputs({"s3_uris": "s3://a/b\ns3://a/c", "evil": "end-0\nother<<end-0\nx"})
     found = read_outputs((tmp_path / "output").read_text())
     assert found == {
-        "release_url": "https://example.com/v1",
-        "s3_uris": "s3://a/b\ns3://a/c",
+        "release-url": "https://example.com/v1",
+        "s3-uris": "s3://a/b\ns3://a/c",
         "evil": "end-0\nother<<end-0\nx",
     }
 
