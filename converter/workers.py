@@ -17,7 +17,6 @@ from typing import Any
 
 from converter.errors import ConverterError, WorkerError
 
-_ENDING_S = 5
 _LOG_LINES = 12  # of a worker's own output, shown when it dies
 _LINE_LENGTH = 300
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
@@ -25,6 +24,7 @@ _STACK = re.compile(
     r"\s*(\d+\s+\S.*\s0x[0-9a-f]{8,}\s.*|[()]|\*\*\* First throw call stack:)"
 )  # of an Objective-C exception
 _LAST_MOMENTS_S = 10  # for a process whose pipe is closed to be gone
+_SIGNALS_APART_S = 1  # where every process of a service or job is asked to end, one after the other
 _CONTEXT = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
 
 
@@ -62,7 +62,7 @@ def run(
 
     The tasks named in `changing` run code that may leave its process changed (a working folder, torch's defaults, a
     function exchanged), so that process serves no other task after them. What a worker prints goes to `logs/NAME.log`
-    (or through, if verbose). Closing the iterator, as Ctrl-C does, stops the workers.
+    (or through, if verbose). Closing the iterator, as Ctrl-C and SIGTERM do, kills the workers and what they started.
 
     With `timeout_s` a task that takes longer ends with a WorkerError; its process and all that it started are killed.
     """
@@ -82,7 +82,7 @@ def run(
         for slot in slots:
             slot.stop()
         for slot in slots:
-            slot.thread.join(_ENDING_S)
+            slot.thread.join(_LAST_MOMENTS_S)
 
 
 class _Slot:
@@ -139,7 +139,7 @@ class _Slot:
         except TimeoutError:
             self._kill()
             self._process = None
-            return Done(name, error=WorkerError(f"no answer within {self._timeout_s:g} s{_last_lines(log)}"))
+            return Done(name, error=WorkerError(f"no answer within {self._timeout_s:g} s{last_lines(log)}"))
         except (EOFError, OSError):  # the pipe broke: the process is gone
             return Done(name, error=self._death(log))
         assert isinstance(said, Done)
@@ -152,23 +152,26 @@ class _Slot:
 
     def _begin(self) -> None:
         self._pipe, theirs = _CONTEXT.Pipe()
-        leads = self._timeout_s is not None
-        process = _CONTEXT.Process(target=_work, args=(theirs, self._job, self._verbose, leads), daemon=True)
+        process = _CONTEXT.Process(target=_work, args=(theirs, self._job, self._verbose), daemon=True)
         process.start()
         self._process = process
         theirs.close()
+        if self._stopped.is_set():  # while it was starting
+            self._kill()
 
     def _death(self, log: Path) -> WorkerError:
-        self._process.join(None if self._timeout_s is None else _LAST_MOMENTS_S)
+        self._process.join(_LAST_MOMENTS_S)
         self._kill()
         code = self._process.exitcode
+        if code == -signal.SIGTERM:
+            self._stopped.wait(_SIGNALS_APART_S)  # the run's own signal is on its way: then no model has failed
         self._process = None
         if code is not None and code < 0:
             cause = f"was ended by {signal.Signals(-code).name}"
         else:
             cause = f"ended itself with exit code {code}"
         memory = code == -signal.SIGKILL
-        last = _last_lines(log)
+        last = last_lines(log)
         return WorkerError(
             f"the worker process {cause}" + (", as happens when memory runs out" if memory else "") + last,
             fix="run it with --jobs 1 or on a machine with more memory"
@@ -177,23 +180,17 @@ class _Slot:
         )
 
     def stop(self) -> None:
-        """End the worker at once, whatever it does."""
+        """End the worker and all that it started at once, whatever they do."""
         self._stopped.set()
         self._kill()
 
     def _kill(self) -> None:
         process = self._process
-        if process is not None and self._timeout_s is not None:
+        if process is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: a group of zombies alone
                 os.killpg(process.pid, signal.SIGKILL)
             process.kill()  # before it leads its group
             process.join()
-        elif process is not None and process.is_alive():
-            process.terminate()
-            process.join(2)
-            if process.is_alive():
-                process.kill()
-                process.join()
 
     def _end(self) -> None:
         if self._process is not None:
@@ -205,7 +202,8 @@ class _Slot:
             self._process = None
 
 
-def _last_lines(log: Path) -> str:
+def last_lines(log: Path) -> str:
+    """The end of what a worker printed, without colours and stacks, indented; empty where it printed nothing."""
     try:
         text = log.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -214,11 +212,10 @@ def _last_lines(log: Path) -> str:
     return "".join(f"\n    {line[:_LINE_LENGTH]}" for line in lines[-_LOG_LINES:])
 
 
-def _work(pipe: Connection, job: Job, verbose: bool, leads: bool) -> None:
-    """The worker process, which `leads` a group of its own or not: one task after another until the pipe closes."""
-    if leads:
-        os.setpgid(0, 0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+def _work(pipe: Connection, job: Job, verbose: bool) -> None:
+    """The worker process: one task after another until the pipe closes."""
+    os.setpgid(0, 0)  # so that what a task started can be killed with it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C means the run; its process decides
     while (task := _next(pipe)) is not None:
         name, log, arguments = task
         with contextlib.nullcontext() if verbose else _printing_to(log):

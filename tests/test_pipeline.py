@@ -237,11 +237,11 @@ def test_only_builds_what_it_names_and_keeps_the_rest(repository, tmp_path, caps
     assert "1 of 1 models passed" in capsys.readouterr().out
 
 
-def running_in_group(group: int) -> list[str]:
-    """The processes of a group that are not yet dead."""
-    found = subprocess.run(["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
+def running_in_session(session: int) -> list[str]:
+    """The processes of a session that are not yet dead."""
+    found = subprocess.run(["ps", "-eo", "sess=,stat=,args="], capture_output=True, text=True, check=True).stdout
     lines = [line.split(None, 2) for line in found.splitlines()]
-    return [args for pgid, state, args in lines if int(pgid) == group and not state.startswith("Z")]
+    return [args for leader, state, args in lines if int(leader) == session and not state.startswith("Z")]
 
 
 def test_ctrl_c_stops_the_workers_and_keeps_finished_models(repository, tmp_path):
@@ -261,7 +261,7 @@ def test_ctrl_c_stops_the_workers_and_keeps_finished_models(repository, tmp_path
     assert "interrupted" in errors
     assert "Traceback" not in errors
     deadline = time.monotonic() + 20
-    while alive := running_in_group(running.pid):
+    while alive := running_in_session(running.pid):
         assert time.monotonic() < deadline, alive
         time.sleep(0.1)
     assert (tmp_path / "dist/good/good.mlmodel").is_file()
