@@ -331,6 +331,40 @@ class BuildRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CheckedFile:
+    """What checking a file of an output folder again came to: a validation, or the words of what went wrong."""
+
+    model: str
+    file: str  # its path in the folder: `resnet18/resnet18.mlpackage.zip`
+    sha256: str  # as dist/build.json has it; empty where that does not name the file
+    engine: str  # `Core ML (macOS 15.1, Apple M1)`
+    compute_units: ComputeUnits = "CPU_ONLY"
+    validation: Validation | None = None
+    error: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return self.validation is not None and self.validation.passed and not self.error
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationRecord:
+    """What `validate --record` writes: one engine on one machine, and all files of an output folder."""
+
+    engine: str  # `reference` or `coreml`
+    machine: str  # `macOS 15.1, Apple M1`
+    versions: Mapping[str, str]  # of what was asked, and of what asked
+    commit: str  # of the folder's build.json
+    files: tuple[CheckedFile, ...]
+    seconds: float
+    schema: int = 1
+
+    @property
+    def passed(self) -> bool:
+        return bool(self.files) and all(file.passed for file in self.files)
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlannedShard:
     """One job's share of a manifest: `shard` is `2/4`; `size_bytes` is what its sources weigh, as far as is known."""
 

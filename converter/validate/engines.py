@@ -3,8 +3,6 @@
 The job on macOS needs coremltools, numpy and Pillow only, so nothing here imports torch before it is used.
 """
 
-import platform
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from PIL import Image
 
 from converter.errors import EvaluationError, ManifestError
 from converter.model import Activation, ImageInput, Interface, Output, Tensors
+from converter.validate import coreml
 
 ENGINES = ("reference", "coreml")
 
@@ -30,10 +29,15 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """Who answers: `name` is said in reports, `load` opens a .mlmodel file or .mlpackage folder."""
+    """Who answers: `name` is said in reports, `load` opens a .mlmodel file or .mlpackage folder.
+
+    One that may hang or take its process down is asked `apart`, in a process of its own; `load` is a module's function
+    or class then.
+    """
 
     name: str
     load: Callable[[Path], Predictor]
+    apart: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,34 +60,14 @@ def engine(name: str) -> Engine:
         return Engine(name="the reference evaluator", load=_load_evaluator)
     if name != "coreml":
         raise ManifestError(f"no engine is called {name!r}", fix=f"choose one of {', '.join(ENGINES)}")
-    if sys.platform != "darwin":
-        raise ManifestError(
-            f"the engine coreml needs macOS; this is {platform.system()}",
-            fix="run the same command on a Mac (coremltools, numpy and Pillow suffice), or use --engine reference",
-        )
-    return Engine(name=f"Core ML, macOS {platform.mac_ver()[0]} {platform.machine()}", load=_CoreML)
+    coreml.require()
+    return Engine(name=f"Core ML ({coreml.machine()})", load=coreml.CoreML, apart=True)
 
 
 def _load_evaluator(path: Path) -> Predictor:
     from converter.evaluate import load_model
 
     return load_model(path)
-
-
-class _CoreML:
-    """Core ML on the CPU, the only compute unit that a virtual machine runs reliably."""
-
-    def __init__(self, path: Path) -> None:
-        import coremltools
-
-        self._model = coremltools.models.MLModel(str(path), compute_units=coremltools.ComputeUnit.CPU_ONLY)
-
-    def predict(self, inputs: Mapping[str, Any], *, outputs: Sequence[str] | None = None) -> Mapping[str, Any]:
-        answered: Mapping[str, Any] = self._model.predict(dict(inputs))
-        return answered if outputs is None else {name: answered[name] for name in outputs}
-
-    def activation_input(self, output: str) -> tuple[str, Activation] | None:
-        return None
 
 
 def ask(predictor: Predictor, interface: Interface, inputs: Tensors) -> Answer:
