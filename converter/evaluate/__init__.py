@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 __all__ = ["Description", "describe", "load_model"]
 
 
-def load_model(model: Any, *, compute: Precision | None = None) -> "EvaluatedModel":
+def load_model(model: Any, *, compute: Precision | None = None, function: str | None = None) -> "EvaluatedModel":
     """Open a .mlmodel file, a .mlpackage folder or a coremltools MLModel to predict with it.
+
+    `function` names the function of a package that has several; without it the package's default function runs.
 
     `compute` float32 gives the model's mathematics; float16, the default, rounds each value to fp16 where the program
     says fp16. A NeuralNetwork says float32 everywhere. Raises EvaluationError for whatever is wrong with the file.
     """
     from converter.evaluate.evaluated import EvaluatedModel
 
-    return EvaluatedModel(model, compute=compute or "float16")
+    return EvaluatedModel(model, compute=compute or "float16", function=function)

@@ -102,7 +102,12 @@ class Bundle:
 
 
 def read(model: Any) -> Bundle:
-    """Read a .mlmodel file, a .mlpackage folder or a coremltools MLModel; raises EvaluationError."""
+    """Read a .mlmodel file, a .mlpackage folder or a coremltools MLModel; raises EvaluationError.
+
+    A Bundle, such as a pipeline makes of each of its models, is taken as it is.
+    """
+    if isinstance(model, Bundle):
+        return model
     if hasattr(model, "get_spec"):
         weights_dir = getattr(model, "weights_dir", None)
         weights = Weights(Path(weights_dir).parent if weights_dir else None)

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -12,6 +13,8 @@ from converter.errors import EvaluationError
 from converter.evaluate import bundle, features
 from converter.evaluate.layers import Network
 from converter.evaluate.mil.program import Program
+from converter.evaluate.pipeline import KINDS, Pipeline
+from converter.evaluate.suppression import Suppression
 from converter.model import Activation, Precision
 
 State = dict[str, list[torch.Tensor]]
@@ -20,13 +23,15 @@ _NETWORKS = ("neuralNetwork", "neuralNetworkClassifier", "neuralNetworkRegressor
 
 
 class Executor(Protocol):
-    """What a Program and a Network have in common."""
+    """What a Program, a Network and a Suppression have in common."""
 
     def run(self, inputs: Mapping[str, Any], wanted: Collection[str]) -> dict[str, Any]: ...
 
     def activation_input(self, name: str) -> tuple[str, str] | None: ...
 
     def op_types(self) -> Iterable[str]: ...
+
+    def value_names(self) -> set[str]: ...
 
 
 @dataclass(frozen=True)
@@ -39,16 +44,25 @@ class _Classifier:
 
 
 class EvaluatedModel:
-    """A loaded model; `predict` keeps the contract of coremltools' MLModel.predict."""
+    """A loaded model; `predict` keeps the contract of coremltools' MLModel.predict.
 
-    def __init__(self, model: Any, *, compute: Precision = "float16") -> None:
+    `function` names one of a package with several; `description` is that function's, in all other models the model's.
+    """
+
+    def __init__(self, model: Any, *, compute: Precision = "float16", function: str | None = None) -> None:
         opened = bundle.read(model)
         self.name = opened.name
         self.spec = opened.spec
         try:
-            self._inputs = list(self.spec.description.input)
-            self._outputs = {feature.name: feature for feature in self.spec.description.output}
-            self._executor, self._inner = _executor(opened, compute)
+            chosen, self.description = _function(self.spec, function)
+            self._inputs = list(self.description.input)
+            self._outputs = {feature.name: feature for feature in self.description.output}
+            self._executor: Executor | Pipeline
+            if self.spec.WhichOneof("Type") in KINDS:
+                self._executor = Pipeline(opened, partial(EvaluatedModel, compute=compute))
+            else:
+                self._executor = _executor(opened, compute, chosen, self.description)
+            self._inner = self._executor.value_names()
             self._classifier = _network_classifier(self.spec)
         except EvaluationError as error:
             error.within(self.name)
@@ -69,10 +83,9 @@ class EvaluatedModel:
         values included (as arrays); "all" gives every value. Raises EvaluationError.
         """
         try:
-            if (state is None) == bool(self.spec.description.state):
+            if (state is None) == bool(self.description.state):
                 has = "has states" if state is None else "has no state"
                 raise EvaluationError(f"the model {has}", fix="predict(data, model.make_state()) where it has states")
-            accepted = features.accept(self._inputs, data)
             inner = self._inner
             wanted = [*self._outputs, *sorted(inner - set(self._outputs))] if outputs == "all" else outputs
             wanted = list(self._outputs) if wanted is None else wanted
@@ -81,14 +94,16 @@ class EvaluatedModel:
                 near = difflib.get_close_matches(unknown[0], [*self._outputs, *inner])
                 fix = f"did you mean {' or '.join(near)}?" if near else f"outputs are {', '.join(self._outputs)}"
                 raise EvaluationError(f"there is no output or value {unknown[0]!r}", fix=fix)
-            return self._answer({**accepted, **(state or {})}, wanted)
+            if isinstance(self._executor, Pipeline):
+                return self._executor.run(features.known(self._inputs, data), wanted)
+            return self._answer({**features.accept(self._inputs, data), **(state or {})}, wanted)
         except EvaluationError as error:
             error.within(self.name)
             raise
 
     def make_state(self) -> State:
         """A new state, all zero; raises EvaluationError where the model has none."""
-        if not isinstance(self._executor, Program) or not self.spec.description.state:
+        if not isinstance(self._executor, Program) or not self.description.state:
             raise EvaluationError("the model has no state", where=[self.name])
         return self._executor.make_state()
 
@@ -107,7 +122,12 @@ class EvaluatedModel:
         """The type of every operation or layer, in order."""
         return self._executor.op_types()
 
+    def value_names(self) -> set[str]:
+        """Everything that `outputs` of predict may name."""
+        return {*self._outputs, *self._inner}
+
     def _answer(self, accepted: Mapping[str, Any], wanted: Sequence[str]) -> dict[str, Any]:
+        assert not isinstance(self._executor, Pipeline)
         made = self._classifier.made if self._classifier else ("", "")
         scores = self._classifier.scores if self._classifier else ""
         needed = dict.fromkeys(scores if name in made else name for name in wanted)
@@ -126,18 +146,31 @@ class EvaluatedModel:
         return answer
 
 
-def _executor(opened: bundle.Bundle, compute: Precision) -> tuple[Executor, set[str]]:
-    """What runs the model, and the names of all values that it can give."""
+def _function(spec: Any, function: str | None) -> tuple[str, Any]:
+    """The name of the function to run, and its description."""
+    described = {entry.name: entry for entry in spec.description.functions}
+    chosen = function or (described and spec.description.defaultFunctionName) or "main"
+    if chosen in described:
+        return chosen, described[chosen]
+    if described or chosen != "main":
+        has = f"its functions are {', '.join(described)}" if described else "the model has one function, main"
+        raise EvaluationError(f"the model has no function {chosen!r}", fix=has)
+    return chosen, spec.description
+
+
+def _executor(opened: bundle.Bundle, compute: Precision, function: str, description: Any) -> Executor:
     kind = opened.spec.WhichOneof("Type")
     if kind == "mlProgram":
-        program = Program(opened.spec, opened.weights, compute=compute)
-        program.check_interface(opened.spec.description)
-        return program, program.value_names()
+        program = Program(opened.spec, opened.weights, compute=compute, function=function)
+        program.check_interface(description)
+        return program
     if kind in _NETWORKS:
-        layers = getattr(opened.spec, kind).layers
-        return Network(opened.spec), {name for layer in layers for name in layer.output}
+        return Network(opened.spec)
+    if kind == "nonMaximumSuppression":
+        return Suppression(opened.spec)
     raise EvaluationError(
-        f"a model of type {kind} cannot be evaluated", fix="mlProgram and neural networks (also classifiers) can"
+        f"a model of type {kind} cannot be evaluated",
+        fix="mlProgram, neural networks, non-maximum suppression and pipelines of them can",
     )
 
 

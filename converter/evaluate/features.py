@@ -26,11 +26,7 @@ def accept(features: Sequence[Any], given: Mapping[str, Any]) -> dict[str, torch
 
     `features` are the FeatureDescription messages. Raises EvaluationError that names every input that does not fit.
     """
-    names = [feature.name for feature in features]
-    complaints = []
-    unknown = [name for name in given if name not in names]
-    if unknown:
-        complaints.append(f"there is no input {', '.join(map(repr, unknown))}; the inputs are {', '.join(names)}")
+    complaints = _unknown(features, given)
     accepted = {}
     for feature in features:
         if feature.name in given:
@@ -40,11 +36,30 @@ def accept(features: Sequence[Any], given: Mapping[str, Any]) -> dict[str, torch
                 complaints.append(f"the input {feature.name!r} {error}")
         elif (default := _default(feature.type)) is not None:
             accepted[feature.name] = default
-        else:
+        elif feature.type.WhichOneof("Type") == "multiArrayType" or not feature.type.isOptional:
             complaints.append(f"the input {feature.name!r} is missing")
     if complaints:
         raise EvaluationError("; ".join(complaints))
     return accepted
+
+
+def known(features: Sequence[Any], given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The inputs of a pipeline, which its models accept; raises EvaluationError for names that do not fit."""
+    complaints = _unknown(features, given)
+    complaints += [
+        f"the input {feature.name!r} is missing"
+        for feature in features
+        if feature.name not in given and not feature.type.isOptional
+    ]
+    if complaints:
+        raise EvaluationError("; ".join(complaints))
+    return given
+
+
+def _unknown(features: Sequence[Any], given: Mapping[str, Any]) -> list[str]:
+    names = [feature.name for feature in features]
+    unknown = [name for name in given if name not in names]
+    return [f"there is no input {', '.join(map(repr, unknown))}; the inputs are {', '.join(names)}"] if unknown else []
 
 
 def give(feature: Any, value: Any) -> Any:

@@ -103,6 +103,10 @@ class Network:
         if complaints:
             raise _joined(complaints)
 
+    def value_names(self) -> set[str]:
+        """What a run can give: every output of a layer that stands in no nested network."""
+        return {name for layer in self._layers for name in layer.outputs}
+
     def op_types(self) -> Iterable[str]:
         """The layers' types in order, nested networks' after the layer that holds them."""
         return _kinds(self._layers)
