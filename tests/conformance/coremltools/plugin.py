@@ -1,0 +1,154 @@
+"""The pytest plugin: installs the stand-in, chooses tests, tightens fp16, and writes down what became of each test."""
+
+import json
+import os
+import random
+import re
+import time
+from collections import Counter
+from pathlib import Path
+
+import ledger
+import numpy as np
+import pytest
+import standin
+
+os.environ["INCLUDE_MIL_FP32_UNIT_TESTS"] = "1"
+os.environ["RUN_BACKWARD_COMPATIBILITY"] = "1"  # an op's tests in every opset that has it
+standin.install()
+
+# The suite compares fp16 models at atol 0.5 and rtol 0.05. Here: 1 % of the value, or of the largest value.
+LOOSE_ATOL, LOOSE_RTOL = 0.5, 0.05
+FP16_RTOL = 1e-2
+FP16_OF_LARGEST = 1e-2
+
+SEED = 2026
+_errors: dict[str, str] = {}
+_state = pytest.StashKey[dict]()
+
+
+def fp16_atol(expected):
+    """An absolute tolerance for arrays of this size."""
+    largest = [np.abs(e[np.isfinite(e)]).max(initial=0) for e in map(_numbers, expected) if e is not None]
+    return FP16_OF_LARGEST * float(max(largest, default=0.0))
+
+
+def _numbers(value):
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        return None
+
+
+def _tighten():
+    """Two places of the suite loosen fp16: compare_backend and convert_and_compare."""
+    from coremltools.converters.mil import testing_utils
+
+    compare_backend, assert_allclose = testing_utils.compare_backend, np.testing.assert_allclose
+
+    def compared(mlmodel, input_key_values, expected_outputs, dtype="fp32", atol=1e-4, rtol=1e-5, **more):
+        if dtype == "fp16":
+            dtype = "fp32"
+            atol = max(atol, fp16_atol((expected_outputs or {}).values()))
+            rtol = max(rtol, FP16_RTOL)
+        return compare_backend(mlmodel, input_key_values, expected_outputs, dtype=dtype, atol=atol, rtol=rtol, **more)
+
+    def allclose(actual, desired, rtol=1e-07, atol=0, *arguments, **more):
+        if atol >= LOOSE_ATOL and rtol >= LOOSE_RTOL:
+            rtol, atol = FP16_RTOL, fp16_atol([desired])
+        return assert_allclose(actual, desired, rtol, atol, *arguments, **more)
+
+    testing_utils.compare_backend = compared
+    np.testing.assert_allclose = allclose
+
+
+_tighten()
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("conformance")
+    group.addoption("--results", type=Path, required=True, help="the file that holds the records")
+    group.addoption("--every", type=int, default=1, help="run one test in so many")
+    group.addoption("--only", default="", help="run tests whose id holds this regular expression")
+    group.addoption("--at-most", type=int, default=4000, help="stop after so many tests")
+
+
+def pytest_collectreport(report):
+    if report.failed or report.skipped:
+        lines = str(report.longrepr[2] if report.skipped else report.longrepr).strip().splitlines()
+        _errors[report.nodeid] = lines[-1].removeprefix("E").strip()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    path, every = config.getoption("--results"), config.getoption("--every")
+    only, at_most = re.compile(config.getoption("--only")), config.getoption("--at-most")
+    ids = ledger.unique([item.nodeid for item in items])
+    done = ledger.load(path)
+    wanted = [
+        (item, name) for item, name in zip(items, ids, strict=True) if ledger.chosen(name, every) and only.search(name)
+    ]
+    left = [(item, name) for item, name in wanted if name not in done]
+    kept = left[:at_most]
+    content = {"collected": Counter(map(ledger.file_of, ids)), "left": len(left) - len(kept), "errors": _errors}
+    path.with_suffix(".json").write_text(json.dumps(content))
+    running = {item for item, _ in kept}
+    config.hook.pytest_deselected(items=[item for item in items if item not in running])
+    items[:] = [item for item, _ in kept]
+    config.stash[_state] = {"path": path, "ids": dict(kept)}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item, nextitem):
+    state = item.config.stash[_state]
+    name = state["ids"][item]
+    standin.tally.reset()
+    _seed()
+    ledger.append(state["path"], ledger.Record(id=name, outcome="started"))
+    state["reports"], start = [], time.monotonic()
+    try:
+        return (yield)
+    finally:
+        ledger.append(state["path"], _record(name, state["reports"], time.monotonic() - start))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    state = item.config.stash[_state]
+    state["reports"].append((report, call.excinfo))
+    return report
+
+
+def _seed():
+    import torch
+
+    random.seed(SEED)
+    np.random.seed(SEED)
+    torch.manual_seed(SEED)
+
+
+def _record(name, reports, seconds):
+    outcome, reason = "passed", ""
+    for report, raised in reports:
+        if report.skipped:
+            outcome = "xfailed" if hasattr(report, "wasxfail") else "skipped"
+            reason = getattr(report, "wasxfail", "") or (report.longrepr[2] if report.longrepr else "")
+        elif report.failed:
+            outcome = "failed"
+            reason = _words(raised) if raised else str(report.longrepr)
+            break
+    tally = standin.tally
+    return ledger.Record(
+        id=name,
+        outcome=outcome,
+        reached=tally.constructed > 0,
+        reason=reason[:400],
+        refused=" | ".join(tally.refusals)[:400] if outcome == "passed" else "",
+        seconds=round(seconds, 2),
+    )
+
+
+def _words(raised):
+    lines = [line.strip() for line in str(raised.value).splitlines() if line.strip()]
+    return f"{raised.typename}: {' / '.join(lines[:6])}"

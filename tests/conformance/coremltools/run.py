@@ -1,0 +1,133 @@
+"""The command behind script/conformance."""
+
+import argparse
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import ledger
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
+RESULTS = ROOT / ".conformance"
+# Where coremltools' tests are, below its folder.
+GROUPS = (
+    "converters/mil/mil/ops/tests",
+    "converters/mil/frontend/torch/test",
+    "converters/mil/frontend/milproto",
+    "converters/mil/backend",
+    "test/neural_network",
+    "test/ml_program",
+    "test/pipeline",
+    "test/optimize/coreml",
+)
+SAMPLE = 25
+TIMEOUT_S = 300
+_RAN = (0, 1, 5)  # pytest's exit codes: all passed, some failed, none chosen
+
+
+def suite() -> Path:
+    """The folder that holds the installed package `coremltools`."""
+    found = importlib.util.find_spec("coremltools")
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).parent.parent
+
+
+def files(group: str) -> list[str]:
+    root = suite()
+    return [str(path.relative_to(root)) for path in sorted((root / "coremltools" / group).rglob("test_*.py"))]
+
+
+def fingerprint() -> str:
+    """Of what decides over the results: the evaluator, the plugin, and the packages they are held to."""
+    digest = hashlib.sha256()
+    for path in sorted([*(ROOT / "converter/evaluate").rglob("*.py"), HERE / "plugin.py", HERE / "standin.py"]):
+        digest.update(path.read_bytes())
+    for package in ("coremltools", "torch", "numpy"):
+        digest.update(importlib.metadata.version(package).encode())
+    return digest.hexdigest()[:12]
+
+
+def run(chosen: list[str], results: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Run what is left of some files, in as many processes as it takes.
+
+    Gives `collected`, the number of tests by file, and `errors`, why a file could not be collected.
+    """
+    environment = {**os.environ, "PYTHONPATH": f"{HERE}{os.pathsep}{ROOT}", "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, "-m", "pytest", "-q", "--no-header", "--tb=no", "-p", "plugin", "-p", "no:cacheprovider"]
+    command += [
+        "-p",
+        "no:xdist",
+        "--continue-on-collection-errors",
+        "-c",
+        str(HERE / "suite.ini"),
+        "--rootdir",
+        str(suite()),
+        "-W",
+        "ignore",
+    ]
+    command += ["--timeout", str(TIMEOUT_S), "--results", str(results), "--every", str(options.every)]
+    command += [f"--only={options.only}", *(str(suite() / file) for file in chosen)]
+    while True:
+        before = len(ledger.load(results))
+        with results.with_suffix(".log").open("w") as log:
+            code = subprocess.run(command, env=environment, stdout=log, stderr=log, cwd=suite(), check=False).returncode
+        counted = results.with_suffix(".json")
+        if code in _RAN:
+            content = json.loads(counted.read_text())
+            if content["left"] == 0:
+                return content
+        elif len(ledger.load(results)) == before:
+            tail = results.with_suffix(".log").read_text().strip().splitlines()[-5:]
+            raise SystemExit(f"{results.stem}: pytest ended with {code}: {' / '.join(tail)}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="script/conformance", description=__doc__)
+    parser.add_argument("--all", dest="every", action="store_const", const=1, default=SAMPLE, help="every test")
+    parser.add_argument("--every", type=int, help=f"one test in so many (default {SAMPLE})")
+    parser.add_argument("--only", default="", help="tests whose id holds this regular expression; writes no figures")
+    parser.add_argument("files", nargs="*", help="parts of the names of files; writes no figures")
+    options = parser.parse_args()
+    folder = RESULTS / fingerprint()
+    folder.mkdir(parents=True, exist_ok=True)
+    start = time.monotonic()
+    counted = []
+    listed = ledger.known(HERE / "known.toml")
+    for group in GROUPS:
+        chosen = [f for f in files(group) if not options.files or any(part in f for part in options.files)]
+        if not chosen:
+            continue
+        results = folder / f"{group.replace('/', '.')}.jsonl"
+        summary = run(chosen, results, options)
+        records = [r for r in ledger.load(results).values() if ledger.chosen(r.id, options.every)]
+        for file in chosen:
+            own = [r for r in records if ledger.file_of(r.id) == file and re.search(options.only, r.id)]
+            f = ledger.figures(file.removeprefix("coremltools/"), summary["collected"].get(file, 0), own, listed)
+            counted.append(f)
+            print(
+                f"{f.file}: collected {f.collected}, ran {f.ran}, reached {f.reached}, passed {f.passed}, "
+                f"known {f.listed}, failed {len(f.failed)}",
+                flush=True,
+            )
+            if file in summary["errors"]:
+                print(f"    not collected: {summary['errors'][file]}")
+            for record in f.failed:
+                print(f"    FAILED {record.id.split('::', 1)[-1]}\n        {record.reason}")
+            for record in f.unlisted_passes:
+                print(f"    PASSES ALTHOUGH LISTED {record.id}")
+    print(f"{time.monotonic() - start:.0f} s")
+    return int(any(f.failed or f.unlisted_passes for f in counted))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
