@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,10 @@ from converter.signals import StoppedError, stoppable
 from converter.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from converter.model import ModelRecord, Published
-    from converter.publish import Publisher
+    from converter.model import ModelRecord, Plan, Published, Step
+    from converter.publish import Progress, Publisher
     from converter.shards import Shard
     from converter.workflow import Annotations
 
@@ -116,6 +117,14 @@ def _building(command: Any) -> Any:
             default=None,
             help="Folder for downloads.  [default: $XDG_CACHE_HOME/coreml-release]",
         ),
+        click.option(
+            "--store",
+            metavar="FOLDER|s3://BUCKET/PREFIX",
+            help="Where models that nothing changed for come from, and converted ones are kept.  [default: models/ in "
+            "the cache]",
+        ),
+        click.option("--no-cache", "anew", is_flag=True, help="Convert models that nothing changed for as well."),
+        click.option("--explain", is_flag=True, help="Say of each model what changed since it was converted."),
         click.option("--verbose", "-v", is_flag=True, help="Show what the libraries print."),
     ):
         command = option(command)
@@ -131,6 +140,56 @@ def check(manifest: Path) -> int:
     read = read_manifest(manifest)
     files = sum(len(model.targets) * (1 if model.is_auto else len(model.routes)) for model in read.models)
     click.echo(f"{manifest}: {len(read.models)} models, {files} files to build; nothing is wrong with it")
+    return 0
+
+
+@commands.command(
+    epilog=_examples("plan models.yml", "plan models.yml --shards 8", "plan models.yml --json > plan.json")
+)
+@_MANIFEST
+@click.option(
+    "--shards",
+    metavar="N|auto",
+    default="auto",
+    show_default=True,
+    help="Number of shards; auto is one for each model, at most 20.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON, for `publish --plan`.")
+def plan(manifest: Path, shards: str, as_json: bool) -> int:
+    """Say which shard builds which model; nothing is downloaded or converted.
+
+    In a workflow its outputs `matrix` and `plan` are written.
+    """
+    from converter.manifest import read_manifest
+    from converter.plan import lines, outputs, plan, shards_for, to_json
+    from converter.workflow import in_workflow, results, write_outputs
+
+    read = read_manifest(manifest)
+    planned = plan(read, shards_for(shards, len(read.models)))
+    for line in [to_json(planned)] if as_json else lines(read, planned):
+        click.echo(line)
+    if in_workflow():
+        write_outputs(outputs(planned))
+        results.planned(planned)
+    return 0
+
+
+@commands.command(epilog=_examples("merge dist-1-of-2 dist-2-of-2", "merge parts/* --output dist"))
+@click.argument("parts", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), default="dist", show_default=True, help="Output folder."
+)
+def merge(parts: tuple[Path, ...], output: Path) -> int:
+    """Join the output folders of all shards into one, as if one machine had built it."""
+    from converter.package.dist import RECORD, REPORT
+    from converter.package.merge import merge
+    from converter.workflow import write_outputs
+
+    record = merge(parts, output)
+    passed = sum(model.passed for model in record.models)
+    click.echo(f"{output}: {passed} of {len(record.models)} models passed, from {len(parts)} parts; see {REPORT} there")
+    folder = output.absolute()
+    write_outputs({"dist": str(folder), "record": str(folder / RECORD), "report": str(folder / REPORT)})
     return 0
 
 
@@ -151,10 +210,17 @@ def convert(**options: Any) -> int:
 def run(**options: Any) -> int:
     """The whole job: convert, check, package, and publish to the manifest's targets if every model passed."""
     from converter.manifest import read_manifest
+    from converter.manifest.s3 import S3Publish
     from converter.publish.targets import publisher
 
-    _, code = _build(**options)
     targets = read_manifest(options["manifest"]).publish
+    shard = _shard(options["shard"])
+    if shard and any(not isinstance(target, S3Publish) for target in targets):
+        raise ManifestError(
+            f"shard {shard} alone can be published to S3 only, and the manifest names other places",
+            fix="`convert` the shards, join them by `merge`, and `publish` what comes out",
+        )
+    _, code = _build(**options)
     if code == 0 and targets:
         _publish(options["output"], [publisher(target, options["manifest"].parent) for target in targets])
     elif targets:
@@ -168,10 +234,16 @@ def run(**options: Any) -> int:
         "publish dist --to s3 --set bucket=models --set tag=v1.2.0 --dry-run",
         "publish dist --to directory --set folder=public",
         "publish dist --manifest models.yml",
+        "publish dist --plan plan.json --to github",
+        "publish --finalize --manifest models.yml",
     )
 )
-@click.argument("dist", type=click.Path(path_type=Path, exists=True, file_okay=False), default="dist")
-@click.option("--to", type=click.Choice(["github", "s3", "directory"]), help="Where to.")
+@click.argument("dist", type=click.Path(path_type=Path, exists=True, file_okay=False), required=False)
+@click.option(
+    "--to",
+    type=click.Choice(["github", "s3", "directory"]),
+    help="Where to, also where --manifest or --plan name no place.",
+)
 @click.option(
     "--set",
     "settings",
@@ -182,61 +254,89 @@ def run(**options: Any) -> int:
 @click.option(
     "--manifest",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Publish to this manifest's targets instead.",
+    help="Publish to this manifest's targets.",
+)
+@click.option(
+    "--plan",
+    metavar="FILE|JSON",
+    help="Publish to this plan's targets (see the command plan), and only what it says: these models, this commit.",
+)
+@click.option(
+    "--finalize",
+    is_flag=True,
+    help="Close a version in S3 whose parts are all there; needs no DIST, and may be repeated.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would happen, file by file, and change nothing.")
-def publish(dist: Path, to: str | None, settings: tuple[str, ...], manifest: Path | None, dry_run: bool) -> int:
-    """Put a finished output folder where people download it; what is there already is not sent again."""
-    from converter.manifest import read_manifest
-    from converter.publish.targets import publisher, target_of
+def publish(
+    dist: Path | None,
+    to: str | None,
+    settings: tuple[str, ...],
+    manifest: Path | None,
+    plan: str | None,
+    finalize: bool,
+    dry_run: bool,
+) -> int:
+    """Put a finished output folder where people download it; what is there already is not sent again.
 
-    if (to is None) == (manifest is None) or (settings and not to):
-        raise ManifestError("say where to", fix="give --to with its --set KEY=VALUE, or --manifest alone")
-    if manifest:
-        publishers = [publisher(target, manifest.parent) for target in read_manifest(manifest).publish]
-        if not publishers:
-            raise ManifestError(f"{manifest} has no publish targets", fix="add `publish:` to it, or say --to")
+    DIST is `dist` unless said.
+    """
+    from converter.plan import read_plan
+    from converter.publish.targets import publishers_of
+
+    planned = read_plan(plan) if plan else None
+    publishers = publishers_of(to=to, settings=settings, manifest=manifest, plan=planned)
+    if not finalize:
+        _publish(dist or Path("dist"), publishers, planned, dry_run=dry_run)
+    elif dist:
+        raise ManifestError("--finalize takes no DIST: it closes what shards have published", fix=f"leave out {dist}")
     else:
-        publishers = [publisher(target_of(str(to), _settings(settings)), Path())]
-    _publish(dist, publishers, dry_run=dry_run)
+        _finalize(publishers, manifest, planned, dry_run=dry_run)
     return 0
 
 
-def _settings(settings: tuple[str, ...]) -> dict[str, Any]:
-    """`KEY=VALUE` arguments; values are read as YAML, so that `true` is one."""
-    import yaml
-
-    found: dict[str, Any] = {}
-    for setting in settings:
-        key, separator, value = setting.partition("=")
-        if not separator or not key:
-            raise ManifestError(f"--set {setting}: this is no KEY=VALUE")
-        if key in found:
-            raise ManifestError(f"--set {key} is given twice")
-        try:
-            parsed = yaml.safe_load(value)
-        except yaml.YAMLError:
-            parsed = value
-        found[key] = parsed if isinstance(parsed, bool | dict | list) else value
-    return found
-
-
-def _publish(dist: Path, publishers: "Sequence[Publisher]", *, dry_run: bool = False) -> None:
-    from converter.console import Uploads, published
-    from converter.publish import finished
-    from converter.workflow import results
+def _publish(
+    dist: Path, publishers: "Sequence[Publisher]", plan: "Plan | None" = None, *, dry_run: bool = False
+) -> None:
+    from converter.publish import finished, hold_whole
+    from converter.publish.planned import hold
+    from converter.publish.s3 import S3
 
     whole = finished(dist)
+    if plan:
+        hold(whole.record, plan)
+    if any(not isinstance(publisher, S3) for publisher in publishers):  # before any of them is served
+        hold_whole(whole)
+    _serve([(partial(p.plan, whole), partial(p.publish, whole)) for p in publishers], dry_run)
+
+
+def _finalize(publishers: "Sequence[Publisher]", manifest: Path | None, plan: "Plan | None", *, dry_run: bool) -> None:
+    from converter.commit import commit_of
+    from converter.publish.s3 import S3
+
+    ours = [publisher for publisher in publishers if isinstance(publisher, S3)]
+    if not ours:
+        raise ManifestError("--finalize: only S3 has parts, and no place is there", fix="say --to s3 with its --set")
+    commit = plan.commit if plan else commit_of(manifest.parent if manifest else Path())
+    _serve([(partial(p.plan_finalize, commit, plan), partial(p.finalize, commit, plan)) for p in ours], dry_run)
+
+
+def _serve(
+    places: "Sequence[tuple[Callable[[], Sequence[Step]], Callable[[Progress], Published]]]", dry_run: bool
+) -> None:
+    """Publish to one place after another; of a dry run say the steps."""
+    from converter.console import Uploads, published
+    from converter.workflow import results
+
     if dry_run:
-        for publisher in publishers:
-            for step in publisher.plan(whole):
+        for plan, _ in places:
+            for step in plan():
                 click.echo(f"would {step.action} {step.name}" + (f": {step.reason}" if step.reason else ""))
         return
     records: list[Published] = []
     try:
         with Uploads() as uploads:
-            for publisher in publishers:
-                records.append(publisher.publish(whole, uploads))
+            for _, publish in places:
+                records.append(publish(uploads))
     finally:  # also of the targets before one that failed
         results.published(_step(), records)
     published(records)
@@ -249,6 +349,9 @@ def _build(
     output: Path,
     jobs: int,
     cache: Path | None,
+    store: str | None,
+    anew: bool,
+    explain: bool,
     verbose: bool,
 ) -> "tuple[tuple[ModelRecord, ...], int]":
     from converter.console import Console
@@ -258,7 +361,15 @@ def _build(
 
     read = read_manifest(manifest)
     options = Options(
-        output=output, cache=cache or _cache(), only=only, shard=_shard(shard), jobs=jobs, verbose=verbose
+        output=output,
+        cache=cache or _cache(),
+        only=only,
+        shard=_shard(shard),
+        jobs=jobs,
+        verbose=verbose,
+        store=store,
+        anew=anew,
+        explain=explain,
     )
     with Console(jobs=jobs, verbose=verbose) as console:
         records = run(read, options, console)
@@ -307,6 +418,7 @@ def validate(dist: Path, engine: str, timeout_s: float, record: Path | None) -> 
     import time
 
     from converter.validate.dist import validate_dist, validation_record, words, write_validation
+    from converter.workflow import results
 
     started, files = time.monotonic(), []
     for checked in validate_dist(dist, engine, timeout_s=timeout_s):
@@ -317,6 +429,7 @@ def validate(dist: Path, engine: str, timeout_s: float, record: Path | None) -> 
         write_validation(record, said)
     passed = sum(file.passed for file in said.files)
     click.echo(f"{dist}: {passed} of {len(files)} files passed on {engine} ({said.machine})")
+    results.checked(_step(), said, dist)
     return 0 if said.passed else 5
 
 

@@ -23,20 +23,21 @@ ALLOWED = {
     "evaluate": {"registry"},
     "validate": {"evaluate", "manifest", "package", "workers"},
     "report": set(),
-    "package": {"report"},  # report.md is one of the files that close a folder
-    "publish": {"package", "manifest", "report"},  # report: release notes show the report's numbers, in its words
+    "package": {"report", "shards"},  # report.md is one of the files that close a folder
+    "publish": {"package", "manifest", "report", "shards"},  # report: release notes show the report's numbers, in its words
     "console": {"report", "workflow"},
     "shards": {"manifest"},
     "plan": {"shards", "manifest", "commit", "report"},
+    "store": {"manifest", "package"},
     "workers": set(),
     "commit": set(),
     "signals": set(),
     "workflow": {"report", "package"},
     "action": set(),
-    "pipeline": {*STAGES, "workers", "console", "commit", "shards"},
+    "pipeline": {*STAGES, "workers", "console", "commit", "shards", "store"},
     "predict": {"evaluate", "validate", "report"},
     "ops": {"convert"},
-    "cli": {*STAGES, "evaluate", "pipeline", "console", "predict", "ops", "workflow", "action", "shards", "plan"},
+    "cli": {*STAGES, "evaluate", "pipeline", "console", "predict", "ops", "workflow", "action", "shards", "plan", "commit"},
     "": {"convert", "evaluate"},  # the package itself: its public names
 }
 

@@ -1,5 +1,6 @@
 """Put a finished dist folder where people download it. Each place is a module behind one small interface."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,10 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """A finished output folder: `files` are what is published, by their flat names, the checksums last."""
+    """A finished output folder: `files` are what is published, by their flat names, the checksums last.
+
+    Of a part (`record.shard`) they are the models' files alone: what closes a release comes once all parts are there.
+    """
 
     folder: Path
     record: BuildRecord
@@ -58,8 +62,16 @@ def finished(folder: Path) -> Finished:
                 f"{path} is not the file that {RECORD} names", fix=f"build {folder} anew; the file was changed"
             )
     closing = [artifact(folder / name, folder) for name in (REPORT, RECORD, SUMS)]
-    names = [Path(file.path).name.lower() for file in (*built, *closing)]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
+    names = Counter(Path(file.path).name.lower() for file in (*built, *closing))
+    if twice := sorted(name for name, count in names.items() if count > 1):
         raise PublishError(f"several files are called {', '.join(twice)}", fix="rename a model or an extra file")
-    return Finished(folder=folder, record=record, files=(*built, *closing))
+    return Finished(folder=folder, record=record, files=tuple(built) if record.shard else (*built, *closing))
+
+
+def hold_whole(finished: Finished) -> None:
+    """Refuse a part where only whole releases can go."""
+    if finished.record.shard:
+        raise PublishError(
+            f"{finished.folder} is part {finished.record.shard} of {finished.record.manifest}, not all of it",
+            fix="join all parts by `merge` first; a part alone can go to S3 only",
+        )

@@ -10,7 +10,7 @@ from converter.errors import PublishError
 from converter.model import Artifact, Published, PublishedFile, Step
 from converter.package.checksums import sha256
 from converter.package.dist import replace_whole
-from converter.publish import Finished, Progress
+from converter.publish import Finished, Progress, hold_whole
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Directory:
         return Published(target=f"directory {self.folder}", files=tuple(done))
 
     def _compared(self, finished: Finished) -> Iterator[tuple[Artifact, Path, str]]:
+        hold_whole(finished)
         for file in finished.files:
             target = self.folder / Path(file.path).name
             if not target.exists():

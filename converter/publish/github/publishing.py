@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from converter.errors import PublishError
 from converter.model import Published, PublishedFile, Step
-from converter.publish import Finished, Progress
+from converter.publish import Finished, Progress, hold_whole
 from converter.publish.github.client import RefusedError, UnclearError
 from converter.publish.github.comparison import Comparison
 from converter.publish.github.filling import ROUNDS, Filling, hold_present
@@ -23,6 +23,7 @@ class Publication:
     """The release of `options`, in `repository`, of the files in `finished`."""
 
     def __init__(self, repository: Repository, options: Options, finished: Finished) -> None:
+        hold_whole(finished)
         self._repository = repository
         self._pace = repository.client.pace
         self._options = options

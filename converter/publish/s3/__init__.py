@@ -5,18 +5,21 @@ the bucket holds says what is left to do, and a second run, or one after a kill,
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from converter.errors import PublishError
 from converter.manifest.s3 import S3Options
-from converter.model import Artifact, Published, PublishedFile, Step
+from converter.model import Artifact, BuildRecord, Plan, Published, PublishedFile, Step
+from converter.package.merge import listed
 from converter.publish import Finished, Progress
-from converter.publish.s3 import index
+from converter.publish.planned import hold
+from converter.publish.s3 import index, parts
 from converter.publish.s3.client import connect
 from converter.publish.s3.objects import Bucket, State
 from converter.publish.s3.place import Place, place
+from converter.shards import shard_of
 
 ACTIONS: Mapping[State, str] = {"absent": "upload", "same": "skip", "other": "replace"}
 
@@ -35,28 +38,115 @@ class S3:
     def plan(self, finished: Finished) -> Sequence[Step]:
         """What `publish` would do; raises PublishError where it would."""
         where = place(self.options, finished.record, self.environment)
-        steps = [
-            Step(action=ACTIONS[state], name=key, reason=_REASONS[state], size_bytes=file.size_bytes)
-            for file, key, state in self._looked_up(finished, where)
-        ]
+        steps = _steps(self._looked_up(finished.files, where))
+        if finished.record.shard:
+            return [*steps, *self._plan_part(finished, where)]
         return [*steps, *index.plan(self._bucket, where, _entry(finished, where), latest=self.options.latest)]
 
     def publish(self, finished: Finished, progress: Progress) -> Published:
-        """Upload what is not there yet, then name the version in index.json and at last in latest.json."""
+        """Upload what is not there yet, then name the version in index.json and at last in latest.json.
+
+        Of a part only the files and its own record go up; the part that completes the version closes it.
+        """
         where = place(self.options, finished.record, self.environment)
-        found = self._looked_up(finished, where)
+        if finished.record.shard:
+            return self._publish_part(finished, where, progress)
+        return self._publish_whole(finished, finished.files, where, progress)
+
+    def finalize(self, commit: str, plan: Plan | None, progress: Progress) -> Published:
+        """Close a version whose parts are all there; once more changes nothing.
+
+        Raises PublishError with every part that is missing, and where `plan` promises something else. `commit` fills in
+        {sha}, where the prefix has it.
+        """
+        where, record = self._gathered(commit, plan)
+        return self._close(where, record, progress)
+
+    def plan_finalize(self, commit: str, plan: Plan | None) -> Sequence[Step]:
+        """What `finalize` would do."""
+        where, record = self._gathered(commit, plan)
+        with parts.closed(self._bucket, where, record) as (finished, closing):
+            entry = _entry(finished, where)
+            named = index.plan(self._bucket, where, entry, latest=self.options.latest)
+            return [*_steps(self._looked_up(closing, where)), *named]
+
+    def _publish_whole(
+        self, finished: Finished, sent: Sequence[Artifact], where: Place, progress: Progress
+    ) -> Published:
+        """Put the files `sent` there, and name all of the version's."""
+        found = self._looked_up(sent, where)
         index.read(self._bucket, where)  # one that is not ours is found before anything is uploaded
+        done = self._upload(finished, found, progress)
+        self._bucket.abort_uploads(where.prefix)
+        index.enter(self._bucket, where, _entry(finished, where), latest=self.options.latest)
+        return self._published(where, found, done)
+
+    def _publish_part(self, finished: Finished, where: Place, progress: Progress) -> Published:
+        record, total = finished.record, shard_of(finished.record.shard).total
+        parts.hold(self._bucket, where, record, replaces=self.options.existing == "replace")
+        found = self._looked_up(finished.files, where)
+        index.read(self._bucket, where)
+        done = self._upload(finished, found, progress)
+        parts.enter(self._bucket, where, record)
+        published = self._published(where, found, done, f", part {record.shard}")
+        if missing := parts.missing(self._bucket, where, total):
+            return replace(published, target=f"{published.target}; still missing: {listed(map(str, missing))}")
+        all_parts = parts.read_all(self._bucket, where, total)
+        if others := [one.shard for one in all_parts.records.values() if one.commit != record.commit]:
+            return replace(published, target=f"{published.target}; still of another commit: {listed(others)}")
+        closed = self._close(where, parts.whole(all_parts, where), progress)
+        return replace(
+            published,
+            target=f"{published.target}, which completes the version",
+            files=(*published.files, *closed.files),
+        )
+
+    def _plan_part(self, finished: Finished, where: Place) -> Sequence[Step]:
+        shard = shard_of(finished.record.shard)
+        is_there = parts.hold(self._bucket, where, finished.record, replaces=self.options.existing == "replace")
+        missing = [other for other in parts.missing(self._bucket, where, shard.total) if other != shard]
+        last = Step(action="publish", name=where.index, reason=f"the last of {shard.total} parts")
+        said = "the same part is there" if is_there else f"{len(missing)} other parts are missing"
+        step = Step(action="skip" if is_there else "publish", name=parts.key(where, shard), reason=said)
+        return [step] if missing else [step, last]
+
+    def _gathered(self, commit: str, plan: Plan | None) -> tuple[Place, BuildRecord]:
+        """The version's place and its record, from the parts that are there."""
+        header = BuildRecord(manifest="", commit=commit, models=(), seconds=0.0)
+        where = place(self.options, header, self.environment)
+        found = parts.gather(self._bucket, where, len(plan.shards) if plan else None)
+        record = parts.whole(found, where)
+        if plan:
+            hold(record, plan)
+        return replace(where, commit=record.commit), record
+
+    def _close(self, where: Place, record: BuildRecord, progress: Progress) -> Published:
+        """Write what names a version's files, all of which must be there."""
+        parts.hold_files(self._bucket, where, record)
+        with parts.closed(self._bucket, where, record) as (finished, closing):
+            return self._publish_whole(finished, closing, where, progress)
+
+    def _upload(
+        self, finished: Finished, found: Sequence[tuple[Artifact, str, State]], progress: Progress
+    ) -> tuple[PublishedFile, ...]:
         done = []
         for file, key, state in found:
             if state != "same":
                 self._bucket.upload(key, finished.path(file), file, progress)
             progress(Path(key).name, file.size_bytes, file.size_bytes)
             done.append(_record(file, key, state, self._bucket.address(key)))
-        self._bucket.abort_uploads(where.prefix)
-        index.enter(self._bucket, where, _entry(finished, where), latest=self.options.latest)
+        return tuple(done)
+
+    def _published(
+        self,
+        where: Place,
+        found: Sequence[tuple[Artifact, str, State]],
+        done: tuple[PublishedFile, ...],
+        said: str = "",
+    ) -> Published:
         return Published(
-            target=f"s3 {self.options.bucket}/{where.prefix}",
-            files=tuple(done),
+            target=f"s3 {self.options.bucket}/{where.prefix}{said}",
+            files=done,
             outputs={
                 "s3_uris": "\n".join(f"s3://{self.options.bucket}/{key}" for _, key, _ in found),
                 "s3_prefix": f"s3://{self.options.bucket}/{where.prefix}",
@@ -65,9 +155,9 @@ class S3:
             },
         )
 
-    def _looked_up(self, finished: Finished, where: Place) -> Sequence[tuple[Artifact, str, State]]:
+    def _looked_up(self, files: Sequence[Artifact], where: Place) -> Sequence[tuple[Artifact, str, State]]:
         """Each file, its key and what the bucket holds there; refuses other bytes where they may not be replaced."""
-        keys = [(file, where.key(Path(file.path).name)) for file in finished.files]
+        keys = [(file, where.key(Path(file.path).name)) for file in files]
         found = [(file, key, self._bucket.state(key, file)) for file, key in keys]
         others = [key for _, key, state in found if state == "other"]
         if others and self.options.existing == "fail":
@@ -84,6 +174,13 @@ _REASONS: Mapping[State, str] = {
     "same": "the same bytes are there",
     "other": "other bytes are there",
 }
+
+
+def _steps(found: Sequence[tuple[Artifact, str, State]]) -> list[Step]:
+    return [
+        Step(action=ACTIONS[state], name=key, reason=_REASONS[state], size_bytes=file.size_bytes)
+        for file, key, state in found
+    ]
 
 
 def _entry(finished: Finished, where: Place) -> index.Entry:

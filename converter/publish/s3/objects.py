@@ -98,6 +98,13 @@ class Bucket:
     def address(self, key: str) -> str:
         return address(self._client, self._options, key)
 
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """The keys below a prefix, each with its object's bytes."""
+        pages = self._client.get_paginator("list_objects_v2")
+        with asking("list", self._options.bucket, prefix):
+            found = pages.paginate(Bucket=self._options.bucket, Prefix=prefix)
+            return {entry["Key"]: entry["Size"] for page in found for entry in page.get("Contents", ())}
+
     def read(self, key: str) -> tuple[bytes, str] | None:
         """The bytes of a small object and its ETag; None where there is none."""
         with asking("read", self._options.bucket, key):

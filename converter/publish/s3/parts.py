@@ -1,0 +1,199 @@
+"""A version whose models several machines publish: each its own files and their record, the last one what names them.
+
+`parts/2-of-4.json` under the version's prefix is the record of a part whose files are all there. It says everything
+that is needed to close the version, so that whoever finds the parts complete can do it, and do it again.
+"""
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from converter.errors import ManifestError, PublishError
+from converter.model import Artifact, BuildRecord
+from converter.package.checksums import artifact
+from converter.package.closing import closing
+from converter.package.dist import RECORD, REPORT, SUMS
+from converter.package.merge import absent, faults, joined, listed
+from converter.package.record import to_json
+from converter.plain import from_plain
+from converter.publish import Finished
+from converter.publish.s3.objects import TRIES, Bucket
+from converter.publish.s3.place import Place
+from converter.shards import Shard, shard_of
+
+FOLDER = "parts/"
+_READERS = 8  # records are many and small
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The parts of a version that are there, all of `total`, by the names of their objects."""
+
+    total: int
+    records: Mapping[str, BuildRecord]
+
+
+def key(where: Place, shard: Shard) -> str:
+    return where.key(f"{FOLDER}{shard.file_name}.json")
+
+
+def hold(bucket: Bucket, where: Place, record: BuildRecord, *, replaces: bool) -> bool:
+    """Whether this part's record is there already. Raises PublishError where it is another commit's."""
+    there = _read(bucket, key(where, shard_of(record.shard)))
+    if replaces and not record.commit:
+        raise _refusal(
+            "parts that may replace others are told apart by their commit, and this one names none",
+            "build from a commit of a git repository, or leave `existing: fail`",
+            where,
+        )
+    if there is not None and there.commit != record.commit and not replaces:
+        own = record.commit or "none"
+        raise _refusal(
+            f"part {record.shard} is there of commit {there.commit or 'none'}, this one is of {own}",
+            "publish under another tag; `existing: replace` overwrites it",
+            where,
+        )
+    return there is not None and same_promise(there, record)
+
+
+def enter(bucket: Bucket, where: Place, record: BuildRecord) -> None:
+    """Say that this part's files are all there; the same part, built again, leaves the first record as it is."""
+    at = key(where, shard_of(record.shard))
+    for _ in range(TRIES):
+        found = bucket.read(at)
+        if found is not None and same_promise(_parsed(found[0], at), record):
+            return
+        if bucket.swap(at, to_json(record).encode(), found[1] if found else None):
+            return
+    raise _refusal(f"others changed part {record.shard} {TRIES} times meanwhile", "run it again", where)
+
+
+def missing(bucket: Bucket, where: Place, total: int) -> list[Shard]:
+    """The parts of `total` that are not there yet."""
+    return absent(_there(bucket, where).get(total, ()), total)
+
+
+def read_all(bucket: Bucket, where: Place, total: int) -> Parts:
+    """The records of all `total` parts, which must be there."""
+    keys = [key(where, Shard(index, total)) for index in range(1, total + 1)]
+    with ThreadPoolExecutor(_READERS) as readers:
+        found = dict(zip(keys, readers.map(lambda one: _read(bucket, one), keys), strict=True))
+    if gone := [one for one, record in found.items() if record is None]:
+        raise _refusal(f"parts are gone since a moment ago: {listed(gone)}", "publish them again", where)
+    return Parts(total=total, records={one: record for one, record in found.items() if record is not None})
+
+
+def gather(bucket: Bucket, where: Place, total: int | None) -> Parts:
+    """The parts of a version: those of `total`, or where that is not known of the one number that is complete.
+
+    Raises PublishError with every part that is missing.
+    """
+    groups = _there(bucket, where)
+    if not groups:
+        raise _refusal("there are no parts", "publish the shards first, to the same prefix and tag", where)
+    wanted = [total] if total else sorted(groups)
+    complete = [number for number in wanted if not absent(groups.get(number, ()), number)]
+    if not complete:
+        words = [
+            f"of {number} parts {len(gone)} {'is' if len(gone) == 1 else 'are'} missing: {listed(map(str, gone))}"
+            for number in wanted
+            if (gone := absent(groups.get(number, ()), number))
+        ]
+        raise _refusal("\n".join(words), "run these shards; the last one finishes the release", where)
+    first, *others = (read_all(bucket, where, number) for number in complete)
+    if any(not same_promise(whole(other, where), whole(first, where)) for other in others):
+        numbers = " and of ".join(map(str, complete))
+        raise _refusal(f"there are parts of {numbers}, and they differ", "say with --plan which are meant", where)
+    return first
+
+
+def whole(parts: Parts, where: Place) -> BuildRecord:
+    """All parts as one record. Raises PublishError with all that keeps them from being one release."""
+    words = list(faults(parts.records))
+    for record in parts.records.values():
+        failed = [model.name for model in record.models if not model.passed]
+        if failed:
+            words.append(f"part {record.shard}: {listed(failed)} did not pass")
+    if words:
+        raise _refusal("\n".join(words), "build and publish these shards again", where)
+    return joined(parts.records.values())
+
+
+def hold_files(bucket: Bucket, where: Place, record: BuildRecord) -> None:
+    """Make sure that every file that is going to be named is there, in its size; one listing tells."""
+    sizes = bucket.sizes(where.prefix)
+    gone = [
+        Path(file.path).name for file in _built(record) if sizes.get(where.key(Path(file.path).name)) != file.size_bytes
+    ]
+    if gone:
+        raise _refusal(
+            f"{len(gone)} files that parts name are not there: {listed(gone)}", "publish their shards again", where
+        )
+
+
+@contextlib.contextmanager
+def closed(bucket: Bucket, where: Place, record: BuildRecord) -> Iterator[tuple[Finished, Sequence[Artifact]]]:
+    """The version as a finished folder, and of it the files that close it, which alone are on this machine.
+
+    Where the same version was closed already its record stands: another run's timings do not make another release.
+    """
+    found = bucket.read(where.key(RECORD))
+    there = _parsed(found[0], where.key(RECORD)) if found else None
+    if found and there is not None and same_promise(there, record):
+        texts = {**closing(there), RECORD: found[0].decode()}
+    else:
+        texts = {**closing(record)}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        last = [artifact(folder / name, folder) for name in (REPORT, RECORD, SUMS)]
+        yield Finished(folder=folder, record=record, files=(*_built(record), *last)), last
+
+
+def same_promise(one: BuildRecord | None, other: BuildRecord) -> bool:
+    """Whether two records promise people the same files; when and how fast they were made does not matter."""
+    return one is not None and _promise(one) == _promise(other)
+
+
+def _promise(record: BuildRecord) -> object:
+    files = {model.name: (model.error, [a for a in model.artifacts if a.published]) for model in record.models}
+    return record.manifest, record.commit, record.expected, record.shard, files
+
+
+def _built(record: BuildRecord) -> list[Artifact]:
+    return [file for model in record.models for file in model.artifacts if file.published]
+
+
+def _there(bucket: Bucket, where: Place) -> dict[int, list[Shard]]:
+    """The parts that are there, by their number."""
+    folder = where.key(FOLDER)
+    found: dict[int, list[Shard]] = {}
+    for name in bucket.sizes(folder):
+        with contextlib.suppress(ManifestError):  # another file, which is nobody's part
+            shard = shard_of(name.removeprefix(folder).removesuffix(".json").replace("-of-", "/"))
+            found.setdefault(shard.total, []).append(shard)
+    return found
+
+
+def _read(bucket: Bucket, at: str) -> BuildRecord | None:
+    found = bucket.read(at)
+    return _parsed(found[0], at) if found else None
+
+
+def _parsed(content: bytes, at: str) -> BuildRecord:
+    try:
+        record: BuildRecord = from_plain(BuildRecord, json.loads(content))
+    except (ValueError, TypeError) as error:
+        raise PublishError(
+            f"this is no record of a build: {error}", where=("publish to s3", at), fix="remove it, or use another tag"
+        ) from error
+    return record
+
+
+def _refusal(problem: str, fix: str, where: Place) -> PublishError:
+    return PublishError(problem, where=("publish to s3", where.prefix), fix=fix)
