@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from converter.model import Attempt, BuildRecord, ImageInput, Interface, ModelRecord, Range, TensorInput
 from converter.report import figures
-from converter.report.markdown import Markdown, block, code, escape, link
+from converter.report.markdown import Markdown, block, code, escape
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -18,7 +18,7 @@ __all__ = ["render_card", "render_report"]
 
 def render_report(record: BuildRecord) -> str:
     """report.md: a table of all files, then each model with what was tried, its gates, interface and sources."""
-    return environment().get_template("report.md.j2").render(record=record, lines=figures.lines(record.models))
+    return _environment().get_template("report.md.j2").render(record=record, lines=figures.lines(record.models))
 
 
 def render_card(record: ModelRecord) -> str:
@@ -26,7 +26,7 @@ def render_card(record: ModelRecord) -> str:
     built = [(a, figures.artifact_of(record, a)) for a in record.attempts if a.passed]
     passed = [a for a in record.attempts if a.passed]
     return (
-        environment()
+        _environment()
         .get_template("card.md.j2")
         .render(
             record=record,
@@ -42,8 +42,7 @@ def render_card(record: ModelRecord) -> str:
 
 
 @functools.cache
-def environment() -> "Environment":
-    """The templates of this room, with everything that they share."""
+def _environment() -> "Environment":
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     # Not HTML: `finalize` escapes for Markdown whatever is not Markdown already.
@@ -58,7 +57,6 @@ def environment() -> "Environment":
     filters: dict[str, Any] = {
         "block": block,
         "code": code,
-        "link": link,
         "name": lambda path: path.rpartition("/")[2],
         "number": figures.number,
         "plain": Markdown,  # of valid names, in code

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar, Literal, NamedTuple
 
-from converter.model import Artifact, Attempt, ModelRecord, Target
+from converter.model import Artifact, Attempt, CheckedFile, ModelRecord, Target, Validation
 
 # The first systems that run a deployment target's files.
 _SYSTEMS = {
@@ -88,8 +88,7 @@ def _line(record: ModelRecord, attempt: Attempt) -> Line:
         format=attempt.format,
         size=size(file.size_bytes) if file else _NOTHING,
         precision=target.compute_precision if target else _NOTHING,
-        # The worst of the outputs: it is what the gate holds.
-        psnr=psnr(min(m.psnr_db for m in validation.metrics)) if validation and validation.metrics else _NOTHING,
+        psnr=worst(validation),
         top1=share(first.top1_agreement) if first else _NOTHING,
         accuracy=share(validation.accuracy) if validation else _NOTHING,
         runs_on=runs_on(target).partition(",")[0] if target else _NOTHING,
@@ -98,13 +97,28 @@ def _line(record: ModelRecord, attempt: Attempt) -> Line:
     )
 
 
+def worst(validation: Validation | None) -> str:
+    """The PSNR of the worst output, which is what the gate holds."""
+    return psnr(min(m.psnr_db for m in validation.metrics)) if validation and validation.metrics else _NOTHING
+
+
 def outcome(record: ModelRecord, attempt: Attempt) -> str:
-    """passed, FAILED, or left: a route that failed where another one was there to make it good."""
+    """passed, FAILED, or left: a route that failed where another one was there to make it good.
+
+    Of a model that was not converted in this run `passed` is called reused.
+    """
     if attempt.passed:
-        return "passed"
+        return "reused" if record.reused else "passed"
     followers = record.attempts[record.attempts.index(attempt) + 1 :]
     made_good = record.passed and any(a.passed and a.format == attempt.format for a in followers)
     return "left" if made_good else "FAILED"
+
+
+def why(file: CheckedFile) -> str:
+    """Why a file did not pass: an error, or the gates that failed."""
+    if file.error or file.validation is None:
+        return file.error
+    return "\n".join(gate.words for gate in file.validation.gates if not gate.passed)
 
 
 def notes(record: ModelRecord) -> list[str]:

@@ -1,17 +1,21 @@
-"""The job summary: what was built, what failed and how to mend it, and where the files are now."""
+"""The job summary: what was built, what failed and how to mend it, and where the files are now.
+
+Not a template: the job on macOS writes one, too, and has no template engine.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from converter.model import ModelRecord, Plan, Published
-from converter.report import environment, figures
+from converter.model import ModelRecord, Plan, Published, ValidationRecord
+from converter.report import figures
+from converter.report.markdown import block, code, escape, link
 
 LONGEST_ERROR = 4000
-"""Characters of one model's error; all of it stands in the report."""
+"""Characters of one model's error; all of it stands in the log."""
 
 # What is kept first where room is short.
 _FRAME, _FAILURE, _ROW, _REMARK = range(4)
+_ADDRESSES = ("release_url", "s3_prefix", "s3_index_url", "s3_latest_url")
 
 
 @dataclass(frozen=True)
@@ -25,51 +29,79 @@ class Piece:
 
 def of_run(records: Sequence[ModelRecord], dist: str) -> list[Piece]:
     """The closing table, then the models that failed, then routes left and notes."""
-    parts = _parts()
-    pieces = [Piece(parts.models(records, dist)), Piece(parts.head(figures.Row))]
-    pieces += [Piece(parts.rows(figures.rows([record])), _ROW, record.name) for record in records]
+    passed = sum(record.passed for record in records)
+    reused = sum(record.reused for record in records)
+    unchanged = f" {reused} of the models are unchanged and were not converted again." if reused else ""
+    pieces = [
+        Piece(f"## {passed} of {len(records)} models passed\n\n"),
+        Piece(f"The files and their report are in {code(dist)}.{unchanged}\n\n"),
+        Piece(_head(tuple(name.replace("_", " ") for name in figures.Row._fields), figures.Row.JUSTIFY)),
+    ]
+    pieces += [Piece("".join(_row(*row) for row in figures.rows([record])), _ROW, record.name) for record in records]
     for record in records:
         if not record.passed:
-            pieces.append(Piece(parts.failure(record, _cut(record.error)), _FAILURE, record.name))
-    for record in records:
-        left = [a for a in record.attempts if figures.outcome(record, a) == "left"]
-        notes = figures.notes(record)
-        if left or notes:
-            told = [(a, _cut(a.words)) for a in left]
-            pieces.append(Piece(parts.remarks(record, told, notes), _REMARK, record.name))
-    return pieces
+            what = f"{escape(record.source)} ({code(record.place)})"
+            text = f"\n### {escape(record.name)} failed\n\n{what}\n\n{_told(record.error)}"
+            pieces.append(Piece(text, _FAILURE, record.name))
+    remarks = [(record.name, "".join(_remarks(record))) for record in records]
+    return pieces + [Piece(f"\n### {escape(name)}\n\n{remark}", _REMARK, name) for name, remark in remarks if remark]
+
+
+def _remarks(record: ModelRecord) -> Iterator[str]:
+    for attempt in record.attempts:
+        if figures.outcome(record, attempt) == "left":
+            yield f"Route {attempt.route} was left for {attempt.format}, and the next one tried:\n\n"
+            yield f"{_told(attempt.words)}\n"
+    yield from (f"- {escape(note)}\n" for note in figures.notes(record))
 
 
 def of_published(records: Sequence[Published]) -> list[Piece]:
     """For each target its addresses, and a table of the files with theirs."""
-    parts = _parts()
     pieces = []
     for record in records:
-        pieces.append(Piece(parts.target(record)))
-        pieces += [Piece(parts.file(file), _ROW, file.name) for file in record.files]
+        found = [record.outputs[name] for name in _ADDRESSES if record.outputs.get(name)]
+        addresses = "".join(f"- {link(address)}\n" for address in found)
+        head = f"\n## Published to {escape(record.target)}\n\n{addresses}\n"
+        pieces.append(Piece(head + _head(("file", "size", ""), ("left", "right", "left"))))
+        pieces += [
+            Piece(_row(link(file.url, file.name), figures.size(file.size_bytes), file.action), _ROW, file.name)
+            for file in record.files
+        ]
     return pieces
 
 
 def of_plan(plan: Plan) -> list[Piece]:
     """The shards and what each will build."""
-    parts = _parts()
-    return [Piece(parts.plan(plan)), *(Piece(parts.shard(shard), _ROW, shard.shard) for shard in plan.shards)]
+    models = sum(len(shard.models) for shard in plan.shards)
+    commit = f", commit {code(plan.commit)}" if plan.commit else ""
+    head = f"## {models} models, shards: {len(plan.shards)}\n\nManifest {code(plan.manifest)}{commit}.\n\n"
+    pieces = [Piece(head + _head(("shard", "sources", "models"), ("left", "right", "left")))]
+    for shard in plan.shards:
+        row = _row(shard.shard, figures.size(shard.size_bytes), ", ".join(shard.models))
+        pieces.append(Piece(row, _ROW, shard.shard))
+    return pieces
 
 
-def of_checks(checks: Sequence[tuple[str, bool, str]], engine: str) -> list[Piece]:
-    """What saved files answered: for each its name, whether it passed, and the words."""
-    parts = _parts()
-    passed = sum(passed for _, passed, _ in checks)
-    pieces = [Piece(parts.checks(passed, len(checks), engine))]
-    pieces += [Piece(parts.check(name, passed), _ROW, name) for name, passed, _ in checks]
-    return pieces + [
-        Piece(parts.unchecked(name, _cut(words)), _FAILURE, name) for name, passed, words in checks if not passed
-    ]
+def of_validation(record: ValidationRecord) -> list[Piece]:
+    """What the saved files answered when they were checked again, and why some failed."""
+    passed = sum(file.passed for file in record.files)
+    head = f"## {passed} of {len(record.files)} files passed on {escape(record.machine)}\n\n"
+    columns = ("file", "engine", "compute units", "PSNR", "result")
+    pieces = [Piece(head + _head(columns, ("left", "left", "left", "right", "left")))]
+    for file in record.files:
+        psnr = figures.worst(file.validation)
+        row = _row(code(file.file), file.engine, code(file.compute_units), psnr, "passed" if file.passed else "FAILED")
+        pieces.append(Piece(row, _ROW, file.file))
+        if not file.passed:
+            text = f"\n### {code(file.file)} failed\n\n{_told(figures.why(file))}"
+            pieces.append(Piece(text, _FAILURE, file.file))
+    # a stable sort: all rows of the table stand together
+    return sorted(pieces, key=lambda piece: piece.rank == _FAILURE)
 
 
 def of_error(words: str) -> list[Piece]:
     """What ended a command."""
-    return [Piece(_parts().error(_cut(words)))]
+    return [Piece(f"## Failed\n\n{_told(words)}")]
 
 
 def fitted(pieces: Sequence[Piece], room: int) -> str:
@@ -77,36 +109,46 @@ def fitted(pieces: Sequence[Piece], room: int) -> str:
     text = "".join(piece.text for piece in pieces)
     if _size(text) <= room:
         return text
-    shown = list(_shown(pieces, room - _size(_notice(pieces, ()))))
-    text = "".join(piece.text for piece in shown) + _notice(pieces, shown)
+    longest = _notice(len(pieces), len(pieces))
+    chosen = _chosen(pieces, room - _size(longest))
+    subjects = {piece.subject for piece in pieces} - {""}
+    short = {piece.subject for index, piece in enumerate(pieces) if index not in chosen} - {""}
+    text = "".join(piece.text for index, piece in enumerate(pieces) if index in chosen)
+    text += _notice(len(short), len(subjects))
     return text if _size(text) <= room else ""
 
 
-def _shown(pieces: Sequence[Piece], room: int) -> Iterator[Piece]:
+def _chosen(pieces: Sequence[Piece], room: int) -> set[int]:
+    """The pieces that fit, by rank and then in order, up to the first that does not."""
     chosen = set()
     for index in sorted(range(len(pieces)), key=lambda index: pieces[index].rank):
         room -= _size(pieces[index].text)
         if room < 0:
             break
         chosen.add(index)
-    return (piece for index, piece in enumerate(pieces) if index in chosen)
+    return chosen
 
 
-def _notice(pieces: Sequence[Piece], shown: Sequence[Piece]) -> str:
-    named = {piece.subject for piece in pieces if piece.subject}
-    kept = set(map(id, shown))
-    short = {piece.subject for piece in pieces if piece.subject and id(piece) not in kept}
-    return str(_parts().shortened(len(short), len(named)))
+def _notice(short: int, subjects: int) -> str:
+    return (
+        f"\n**This summary is shortened**, as GitHub shows no more than 1 MiB: {short} of {subjects} entries are not "
+        "here or not with all their details. The log has everything.\n"
+    )
+
+
+def _head(columns: Sequence[str], justify: Sequence[figures.Justify]) -> str:
+    lines = ("---:" if side == "right" else "---" for side in justify)
+    return f"| {' | '.join(columns)} |\n| {' | '.join(lines)} |\n"
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(map(escape, cells))} |\n"
+
+
+def _told(words: str) -> str:
+    cut = words if len(words) <= LONGEST_ERROR else f"{words[:LONGEST_ERROR]}\n… (all of it is in the log)"
+    return f"{block(cut)}\n"
 
 
 def _size(text: str) -> int:
     return len(text.encode("utf-8", "backslashreplace"))
-
-
-def _cut(words: str) -> str:
-    return words if len(words) <= LONGEST_ERROR else f"{words[:LONGEST_ERROR]}\n… (all of it is in the report)"
-
-
-def _parts() -> Any:
-    """The macros of the template."""
-    return environment().get_template("summary.md.j2").module

@@ -92,7 +92,9 @@ def of_models(records: Sequence[ModelRecord], manifest: Path) -> Iterator[Annota
     file = in_workspace(str(manifest))
     for record in records:
         if not record.passed:
-            message = _without_place(record.error).removeprefix(f"{record.name}: ")
+            message = _without_place(record.error)
+            for name in (f"{record.name}: ", f"{record.name} > "):  # the title has it
+                message = message.removeprefix(name)
             yield Annotation.at("error", record.place, message, title=f"{record.name} failed", file=file)
         for attempt in record.attempts:
             if figures.outcome(record, attempt) == "left":

@@ -3,17 +3,15 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from converter.errors import ConverterError
-from converter.model import ModelRecord, Plan, Published
+from converter.model import ModelRecord, Plan, Published, ValidationRecord
 from converter.package.dist import RECORD, REPORT
+from converter.package.record import read_record
+from converter.report import figures, summary
 from converter.workflow import annotations
 from converter.workflow.annotations import Annotation, Annotations
 from converter.workflow.files import write_outputs, write_summary
-
-if TYPE_CHECKING:
-    from converter.report.summary import Piece
 
 
 def built(step: Annotations, records: Sequence[ModelRecord], output: Path, manifest: Path) -> None:
@@ -29,7 +27,7 @@ def built(step: Annotations, records: Sequence[ModelRecord], output: Path, manif
         }
     )
     step.add(*annotations.of_models(records, manifest))
-    _summarize(lambda summary: summary.of_run(records, output.as_posix()))
+    _summarize(lambda: summary.of_run(records, output.as_posix()))
 
 
 def published(step: Annotations, records: Sequence[Published]) -> None:
@@ -37,32 +35,29 @@ def published(step: Annotations, records: Sequence[Published]) -> None:
     for record in records:
         write_outputs(record.outputs)
         step.add(*annotations.of_published(record))
-    _summarize(lambda summary: summary.of_published(records))
+    _summarize(lambda: summary.of_published(records))
 
 
 def planned(plan: Plan) -> None:
     """It is known what a release will hold."""
-    _summarize(lambda summary: summary.of_plan(plan))
+    _summarize(lambda: summary.of_plan(plan))
 
 
-def checked(step: Annotations, checks: Sequence[tuple[str, bool, str]], engine: str) -> None:
-    """Saved files answered: for each its name, whether it passed, and the words."""
-    for name, passed, words in checks:
-        if not passed:
-            step.add(Annotation(level="error", message=words, title=f"{name} failed on {engine}"))
-    _summarize(lambda summary: summary.of_checks(checks, engine))
+def checked(step: Annotations, record: ValidationRecord, dist: Path) -> None:
+    """The files of an output folder answered again."""
+    places = {model.name: model.place for model in read_record(dist).models}
+    for file in record.files:
+        if not file.passed:
+            title = f"{file.file} failed on {file.engine}"
+            step.add(Annotation.at("error", places.get(file.model, ""), figures.why(file), title=title))
+    _summarize(lambda: summary.of_validation(record))
 
 
 def failed(step: Annotations, error: ConverterError) -> None:
     """A command ended with an error."""
     step.add(*annotations.of_error(error))
-    _summarize(lambda summary: summary.of_error(str(error)))
+    _summarize(lambda: summary.of_error(str(error)))
 
 
-def _summarize(pieces: "Callable[[Any], Sequence[Piece]]") -> None:
-    def render(room: int) -> str:
-        from converter.report import summary  # templates are read only where there is a summary to write
-
-        return summary.fitted(pieces(summary), room)
-
-    write_summary(render)
+def _summarize(pieces: Callable[[], Sequence[summary.Piece]]) -> None:
+    write_summary(lambda room: summary.fitted(pieces(), room))
