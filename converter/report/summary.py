@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from converter.model import ModelRecord, Plan, Published, ValidationRecord
 from converter.report import figures
-from converter.report.markdown import block, code, escape, link
+from converter.report.markdown import Markdown, block, code, escape, link
 
 LONGEST_ERROR = 4000
 """Characters of one model's error; all of it stands in the log."""
@@ -31,7 +31,7 @@ def of_run(records: Sequence[ModelRecord], dist: str) -> list[Piece]:
     """The closing table, then the models that failed, then routes left and notes."""
     passed = sum(record.passed for record in records)
     reused = sum(record.reused for record in records)
-    unchanged = f" {reused} of the models are unchanged and were not converted again." if reused else ""
+    unchanged = f" Unchanged, and not converted again: {reused}." if reused else ""
     pieces = [
         Piece(f"## {passed} of {len(records)} models passed\n\n"),
         Piece(f"The files and their report are in {code(dist)}.{unchanged}\n\n"),
@@ -60,9 +60,9 @@ def of_published(records: Sequence[Published]) -> list[Piece]:
     pieces = []
     for record in records:
         found = [record.outputs[name] for name in _ADDRESSES if record.outputs.get(name)]
-        addresses = "".join(f"- {link(address)}\n" for address in found)
-        head = f"\n## Published to {escape(record.target)}\n\n{addresses}\n"
-        pieces.append(Piece(head + _head(("file", "size", ""), ("left", "right", "left"))))
+        addresses = "".join([*(f"- {link(address)}\n" for address in found), *("\n" for _ in found[:1])])
+        head = f"\n## Published to {escape(record.target)}\n\n"
+        pieces.append(Piece(head + addresses + _head(("file", "size", ""), ("left", "right", "left"))))
         pieces += [
             Piece(_row(link(file.url, file.name), figures.size(file.size_bytes), file.action), _ROW, file.name)
             for file in record.files
@@ -77,7 +77,7 @@ def of_plan(plan: Plan) -> list[Piece]:
     head = f"## {models} models, shards: {len(plan.shards)}\n\nManifest {code(plan.manifest)}{commit}.\n\n"
     pieces = [Piece(head + _head(("shard", "sources", "models"), ("left", "right", "left")))]
     for shard in plan.shards:
-        row = _row(shard.shard, figures.size(shard.size_bytes), ", ".join(shard.models))
+        row = _row(shard.shard, figures.size(shard.size_bytes), Markdown(", ".join(map(code, shard.models))))
         pieces.append(Piece(row, _ROW, shard.shard))
     return pieces
 
