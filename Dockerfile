@@ -22,11 +22,11 @@ COPY script/setup script/setup
 RUN --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
     script/setup run \
     && .venv/bin/uv pip uninstall --quiet --python .venv/bin/python pip uv \
-    && rm -f .venv/installed-*
-# What no run imports: test suites, C++ headers and programs, static libraries, type stubs.
-RUN find .venv/lib -type d \( -path '*/torch/include' -o -path '*/torch/bin' -o -path '*/torch/test' -o -name tests \) \
-        -prune -exec rm -rf {} + \
-    && find .venv/lib -type f \( -name '*.a' -o -name '*.pyi' \) -delete
+    && rm -f .venv/installed-* .venv/.lock
+# What no run needs: test suites, C++ headers and programs, static libraries, type stubs.
+RUN find .venv/lib -type d \( -name tests -o -path '*/torch/test' -o -path '*/torch/include' \) -prune -exec rm -rf {} + \
+    && find .venv/lib -type f \( -name '*.a' -o -name '*.pyi' \) -delete \
+    && find .venv/lib -path '*/torch/bin/*' ! -name torch_shm_manager -delete
 COPY LICENSE entrypoint.py ./
 COPY converter converter
 RUN .venv/bin/python -m compileall -q --invalidation-mode unchecked-hash converter
