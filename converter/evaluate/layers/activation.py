@@ -14,8 +14,37 @@ def identity(x: Tensor) -> Tensor:
     return x
 
 
+def in_recurrent(activation: Function) -> Function:
+    """The activation as a recurrent layer has it: there, parameters that are not set have their usual values.
+
+    coremltools writes none for recurrent layers, and its tests expect x, tanh(x) and clip(0.2 x + 0.5, 0, 1).
+    """
+    return _USUAL.get(activation, activation)
+
+
+def _unset_linear(x: Tensor) -> Tensor:
+    return 0 * x
+
+
+def _unset_scaled_tanh(x: Tensor) -> Tensor:
+    return 0 * torch.tanh(0 * x)
+
+
+def _unset_sigmoid_hard(x: Tensor) -> Tensor:
+    return (0 * x).clamp(0, 1)
+
+
+_USUAL: dict[Function, Function] = {
+    _unset_linear: identity,
+    _unset_scaled_tanh: torch.tanh,
+    _unset_sigmoid_hard: lambda x: (0.2 * x + 0.5).clamp(0, 1),
+}
+
+
 @messages.op
 def ActivationLinear(alpha: float = 0.0, beta: float = 0.0) -> Function:
+    if (alpha, beta) == (0.0, 0.0):
+        return _unset_linear
     return identity if (alpha, beta) == (1.0, 0.0) else lambda x: alpha * x + beta
 
 
@@ -46,7 +75,7 @@ def ActivationTanh() -> Function:
 
 @messages.op
 def ActivationScaledTanh(alpha: float = 0.0, beta: float = 0.0) -> Function:
-    return lambda x: alpha * torch.tanh(beta * x)
+    return _unset_scaled_tanh if (alpha, beta) == (0.0, 0.0) else lambda x: alpha * torch.tanh(beta * x)
 
 
 @messages.op
@@ -56,7 +85,7 @@ def ActivationSigmoid() -> Function:
 
 @messages.op
 def ActivationSigmoidHard(alpha: float = 0.0, beta: float = 0.0) -> Function:
-    return lambda x: (alpha * x + beta).clamp(0, 1)
+    return _unset_sigmoid_hard if (alpha, beta) == (0.0, 0.0) else lambda x: (alpha * x + beta).clamp(0, 1)
 
 
 @messages.op

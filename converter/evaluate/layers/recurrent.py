@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from converter.evaluate.layers.activation import in_recurrent
 from converter.evaluate.layers.table import Function, layers, messages
 from converter.evaluate.layers.weights import Weights
 
@@ -31,12 +32,13 @@ def simpleRecurrent(
     hasBiasVector: bool = False,
     reverseInput: bool = False,
 ) -> tuple[Tensor, Tensor]:
+    act = in_recurrent(activation)
     matrix = weightMatrix.shaped(outputVectorSize, inputVectorSize)
     recursion = recursionMatrix.shaped(outputVectorSize, outputVectorSize)
     offset = _vector(biasVector, outputVectorSize, hasBiasVector)
 
     def step(x_t: Tensor, state: Tensor) -> Tensor:
-        return activation(_clipped(x_t @ matrix.T + state @ recursion.T + offset))
+        return act(_clipped(x_t @ matrix.T + state @ recursion.T + offset))
 
     answers = []
     state = _state(y, x, outputVectorSize)
@@ -68,7 +70,7 @@ def gru(
     reverseInput: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """The reset gate scales the state before its matrix (not after, as torch's GRU does)."""
-    f, g = activations
+    f, g = map(in_recurrent, activations)
     size = outputVectorSize
     matrices = [
         w.shaped(size, inputVectorSize).T
@@ -202,7 +204,7 @@ Cell = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def _cell(gates: Gates, params: Lstm, activations: tuple[Function, ...], inputs: int, size: int) -> Cell:
-    f, g, h = activations
+    f, g, h = map(in_recurrent, activations)
     matrices = [w.shaped(size, inputs).T for w in gates.matrices]
     recursions = [w.shaped(size, size).T for w in gates.recursions]
     offsets = [_vector(w, size, params.has_biases) for w in gates.biases]

@@ -49,6 +49,28 @@ def test_simple_recurrent(same, everything, reverse):
     same("simpleRecurrent", [deep(X), deep(H)], fields, deep(y if everything else y[-1:]), deep(h))
 
 
+USUAL = [
+    ({"linear": {}}, lambda x: x),
+    ({"linear": {"alpha": 2.0, "beta": -1.0}}, lambda x: 2 * x - 1),
+    ({"scaledTanh": {}}, np.tanh),
+    ({"scaledTanh": {"alpha": 1.5, "beta": 0.5}}, lambda x: 1.5 * np.tanh(0.5 * x)),
+    ({"sigmoidHard": {}}, lambda x: np.clip(0.2 * x + 0.5, 0, 1)),
+    ({"ReLU": {}}, lambda x: np.maximum(x, 0)),
+]
+
+
+@pytest.mark.parametrize(("activation", "formula"), USUAL)
+def test_an_activation_whose_parameters_are_not_set_has_the_usual_ones(same, activation, formula):
+    matrix, recursion, h = w(SIZE, INPUTS), w(SIZE, SIZE), H[0]
+    fields = SIZES | {"activation": activation, "sequenceOutput": True}
+    fields |= {"weightMatrix": matrix, "recursionMatrix": recursion}
+    steps = []
+    for x in X:
+        h = formula(x @ matrix.T + h @ recursion.T)
+        steps.append(h)
+    same("simpleRecurrent", [deep(X), deep(H)], fields, deep(steps), deep([h]))
+
+
 GATES = ("inputGate", "forgetGate", "blockInput", "outputGate")
 ACTIVATIONS = [SIGMOID, TANH, TANH]
 

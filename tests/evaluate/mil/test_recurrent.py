@@ -62,6 +62,17 @@ def torch_lstm(x, h, c):
     return [steps, h[0], c[0]]
 
 
+def lstm_of_others(x, h, c):
+    """The formula, with hard sigmoid gates and a linear cell; scaled_tanh has no constants in MIL, so it is tanh."""
+    bias = LSTM.bias_ih_l0 + LSTM.bias_hh_l0
+    for step in x:
+        i, f, z, o = (step @ LSTM.weight_ih_l0.T + h @ LSTM.weight_hh_l0.T + bias).chunk(4, 1)
+        i, f, o = (torch.clamp(0.2 * gate + 0.5, 0, 1) for gate in (i, f, o))
+        c = f * c + i * z
+        h = o * torch.tanh(c)
+    return [h[None], h, c]
+
+
 def gru_reset_before(x, h):
     """MIL's formula: the reset gate applies to the hidden state."""
     w, u, b = GRU.weight_ih_l0, GRU.weight_hh_l0, GRU.bias_ih_l0
@@ -98,6 +109,15 @@ CASES = [
         15,
         lstm(LSTM, output_sequence=True, direction="reverse"),
         lambda x, h, c: torch_lstm(x.flip(0), h, c),
+        (S, B, D),
+        (B, H),
+        (B, H),
+    ),
+    (
+        "lstm of other activations",
+        15,
+        lstm(LSTM, recurrent_activation="hard_sigmoid", cell_activation="linear", activation="scaled_tanh"),
+        lstm_of_others,
         (S, B, D),
         (B, H),
         (B, H),
