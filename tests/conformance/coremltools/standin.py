@@ -14,6 +14,7 @@ import numpy as np
 
 from converter.errors import EvaluationError
 from converter.evaluate import load_model
+from converter.evaluate.proto import MIL_pb2
 
 SPECIFICATION_VERSION = 10
 MACOS_VERSION = (15, 0)
@@ -29,6 +30,7 @@ class Tally:
     def reset(self):
         self.constructed = 0
         self.predictions = 0
+        self.computes_fp16 = False  # the last model that was opened
         self.refusals = []
 
 
@@ -75,6 +77,7 @@ class MLModelProxy:
         inner = next(self.path.glob(f"{_COMPILED}.*"), self.path) if self.path.suffix == ".mlmodelc" else self.path
         try:
             self.model = load_model(inner, **({"function": function_name} if function_name else {}))
+            tally.computes_fp16 = _computes_fp16(self.model.spec)
         except EvaluationError as error:
             tally.refusals.append(str(error))
             if "custom layer" in str(error):
@@ -124,6 +127,18 @@ class MLModelProxy:
 
     def __getattr__(self, name):
         raise NotOfferedError(f"the stand-in has no {name}")
+
+
+def _computes_fp16(spec):
+    """Whether an op of the program, other than a cast, declares an fp16 result."""
+    return any(
+        output.type.tensorType.dataType == MIL_pb2.FLOAT16
+        for function in spec.mlProgram.functions.values()
+        for block in function.block_specializations.values()
+        for operation in block.operations
+        if operation.type not in ("const", "cast")
+        for output in operation.outputs
+    )
 
 
 def libcoremlpython():
