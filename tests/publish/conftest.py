@@ -9,10 +9,14 @@ from converter.package.record import to_json
 
 @pytest.fixture
 def make_dist(tmp_path):
-    """Write a finished output folder: `make_dist({"net/net.mlmodel": b"..."})`, one model per top folder."""
+    """Write a finished output folder: `make_dist({"net/net.mlmodel": b"..."})`, one model per top folder.
 
-    def make(files=None, folder="dist", error="", commit="abc"):
-        files = files or {"net/net.mlmodel": b"weights", "net/net.labels.txt": b"a\nb\n"}
+    With `shard` and `expected` it is a part.
+    """
+
+    def make(files=None, folder="dist", error="", commit="abc", shard="", expected=(), seconds=1.0):
+        if files is None:
+            files = {"net/net.mlmodel": b"weights", "net/net.labels.txt": b"a\nb\n"}
         dist = tmp_path / folder
         artifacts = []
         for path, content in files.items():
@@ -20,7 +24,7 @@ def make_dist(tmp_path):
             (dist / path).write_bytes(content)
             digest = hashlib.sha256(content).hexdigest()
             artifacts.append(Artifact(path=path, sha256=digest, size_bytes=len(content), published=True))
-        (dist / "net").mkdir(exist_ok=True)
+        (dist / "net").mkdir(parents=True, exist_ok=True)
         (dist / "net/net.references.npz").write_bytes(b"references")
         digest = hashlib.sha256(b"references").hexdigest()
         artifacts.append(Artifact(path="net/net.references.npz", sha256=digest, size_bytes=10, published=False))
@@ -42,7 +46,9 @@ def make_dist(tmp_path):
             )
             for name in dict.fromkeys(path.split("/")[0] for path in files)
         )
-        record = BuildRecord(manifest="models.yml", commit=commit, models=models, seconds=1.0)
+        record = BuildRecord(
+            manifest="models.yml", commit=commit, models=models, seconds=seconds, expected=expected, shard=shard
+        )
         (dist / "build.json").write_text(to_json(record))
         (dist / "SHA256SUMS").write_text(sums(artifacts))
         (dist / "report.md").write_text("# Report\n")
