@@ -12,13 +12,15 @@ COMMANDS = ("check", "plan", "convert", "run", "merge", "validate", "publish")
 """What the input `command` may be; the other commands are for people."""
 
 ELSEWHERE: Mapping[str, str] = {
-    "command": "the command itself",
-    "publish": "when `run` publishes: whether its second step runs at all is an `if:` in action.yml",
+    "command": "the command itself; `run` is `convert` in one step and `publish` in a second one",
+    "publish": "whether that second step runs at all, which an `if:` of action.yml says",
     "token": "only the publishing step has it, as GITHUB_TOKEN in its environment",
+    "aws-for-sources": "which environment the command gets",
     "requirements": "installed into the Action's own environment before the command starts",
-    "python-version": "of the Action's own environment, which is made before the command starts",
-    "torch-backend": "which build of PyTorch is installed, before the command starts",
-    "working-directory": "where the step itself runs",
+    "torch-backend": "which build of PyTorch is installed there",
+    "python-version": "of that environment",
+    "python": "of that environment",
+    "caching": "what of that environment and of the command's folders is kept between runs",
 }
 """Inputs of action.yml that are no options of a command, and why."""
 
