@@ -26,7 +26,7 @@ def answers_apart(saved: Path, stored: Path, engine: Engine, *, timeout_s: float
             raise EvaluationError(
                 done.error.problem,
                 where=("validate", f"{saved.name} on {engine.name}"),
-                fix="give it more time with --timeout, or open the file in Xcode on a Mac",
+                fix="open the file in Xcode on a Mac, or give it more time with --timeout if it only is slow",
             )
         if done.error:
             printed = workers.last_lines(logs / f"{saved.name}.log")

@@ -7,6 +7,7 @@ import importlib.util
 import platform
 import subprocess
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,30 +44,34 @@ def machine() -> str:
 class CoreML:
     """A saved model under Core ML; on a virtual machine the CPU is the only compute unit that can be relied on.
 
-    Raises EvaluationError with Core ML's words. A model that it refuses to load is a warning of coremltools, and an
-    error of the first prediction.
+    Raises EvaluationError with Core ML's words.
     """
 
     def __init__(self, path: Path, compute_units: ComputeUnits = "CPU_ONLY") -> None:
         import coremltools
 
         units = coremltools.ComputeUnit[compute_units]
-        self._model = _told(coremltools.models.MLModel, str(path), compute_units=units)
+        with warnings.catch_warnings():
+            # coremltools 9.0 warns where Core ML refuses to load, and raises at the first prediction only.
+            warnings.filterwarnings("error", message="You will not be able to run predict", category=RuntimeWarning)
+            self._model = _told(coremltools.models.MLModel, str(path), compute_units=units)
 
     def predict(self, inputs: Mapping[str, Any], /, *, outputs: Sequence[str] | None = None) -> Mapping[str, Any]:
+        """All outputs, whichever are asked for: Core ML has no inner values to give."""
         answered: Mapping[str, Any] = _told(self._model.predict, dict(inputs))
-        return answered if outputs is None else {name: answered[name] for name in outputs if name in answered}
+        return answered
 
     def activation_input(self, output: str, /) -> tuple[str, Activation] | None:
-        return None  # Core ML gives a model's outputs alone
+        return None
 
 
 def _told(call: Any, *arguments: Any, **settings: Any) -> Any:
     try:
         return call(*arguments, **settings)
     except Exception as error:  # coremltools raises Exception itself
-        kind = "" if type(error) in (Exception, RuntimeError) else f"{type(error).__name__}: "
+        cause = error.__context__ if isinstance(error, RuntimeWarning) and error.__context__ else error
+        kind = "" if type(cause) in (Exception, RuntimeError, RuntimeWarning) else f"{type(cause).__name__}: "
         raise EvaluationError(
-            f"Core ML refuses: {kind}{error}",
+            f"Core ML refuses: {kind}{cause}",
             fix="open the file in Xcode on a Mac, or convert it by another route or for another deployment target",
         ) from error

@@ -1,19 +1,34 @@
+import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from converter.errors import ManifestError, OutputError, SourceError
+from converter.errors import ManifestError, OutputError, SourceError, ValidationError
 from converter.manifest.schema import ValidationOptions
-from converter.model import Attachments, Attempt, BuildRecord, Conversion, Metadata, ModelRecord, Target
+from converter.model import (
+    Attachments,
+    Attempt,
+    BuildRecord,
+    Conversion,
+    Metadata,
+    ModelRecord,
+    Target,
+    Validation,
+    ValidationRecord,
+)
 from converter.package.checksums import artifact
-from converter.package.record import to_json
+from converter.package.record import read_record, to_json
+from converter.plain import from_plain
 from converter.validate import dist as dist_module
 from converter.validate import reference_of, store, validate
-from converter.validate.dist import validate_dist
-from converter.validate.references import read_references
+from converter.validate.dist import validate_dist, validation_record, words, write_validation
+from converter.validate.references import read_references, write_references
+
+PASSED = Validation(engine="", metrics=(), gates=(), accuracy=None, reference_accuracy=None, seconds=0.0)
 
 
 def conversion(path: Path, precision="float32") -> Conversion:
@@ -71,6 +86,10 @@ def finished(source, stand_in, tmp_path: Path, monkeypatch):
     return SimpleNamespace(dist=tmp_path / "dist", folder=folder, attempts=attempts, artifacts=artifacts)
 
 
+def checked(finished):
+    return validate_dist(finished.dist, "reference", timeout_s=60)
+
+
 def test_every_attempts_answers_are_stored_and_nothing_else_is_left(finished):
     (artifact,) = finished.artifacts
     assert (artifact.path, artifact.published) == ("small/small.references.npz", False)
@@ -99,40 +118,40 @@ def test_validations_hold_the_manifests_gates(finished):
 
 
 def test_a_finished_folder_is_checked_again(finished):
-    results = list(validate_dist(finished.dist, "reference"))
-    assert [result.file for result in results] == ["small.mlmodel", "small.mlpackage"]
+    results = list(checked(finished))
+    assert [result.file for result in results] == ["small/small.mlmodel", "small/small.mlpackage.zip"]
     assert all(result.passed for result in results)
-    assert results[0].words == "small.mlmodel: passed 4 gates on stand-in"
+    assert words(results[0]) == "small.mlmodel: passed 4 gates on stand-in"
 
 
 def test_a_worse_answer_fails_with_its_numbers(finished, stand_in, monkeypatch):
     monkeypatch.setattr(dist_module, "engine_called", lambda name: stand_in(spoil=lambda scores: -scores))
-    for result in validate_dist(finished.dist, "reference"):
+    for result in checked(finished):
         assert not result.passed
-        assert "FAILED on stand-in: psnr_db of classLabelProbs" in result.words
-        assert "dB too low" in result.words
+        assert "FAILED on stand-in: psnr_db of classLabelProbs" in words(result)
+        assert "dB too low" in words(result)
 
 
 @pytest.mark.parametrize(
-    ("name", "words", "count"),
+    ("name", "said", "count"),
     [
         ("small.mlmodel", "small.mlmodel is not the file that was built", 1),
         ("small.mlpackage.zip", "small.mlpackage.zip is not the file that was built", 1),
         ("small.references.npz", "small.references.npz is not the file that was built", 1),
     ],
 )
-def test_a_file_that_is_not_the_one_built_fails(finished, name, words, count):
+def test_a_file_that_is_not_the_one_built_fails(finished, name, said, count):
     with (finished.folder / name).open("ab") as file:
         file.write(b"more")
-    failed = [result for result in validate_dist(finished.dist, "reference") if not result.passed]
+    failed = [result for result in checked(finished) if not result.passed]
     assert len(failed) == count
-    assert words in failed[0].words
+    assert said in words(failed[0])
 
 
 def test_a_missing_file_fails_and_the_others_are_checked(finished):
     (finished.folder / "small.mlmodel").unlink()
-    first, second = validate_dist(finished.dist, "reference")
-    assert "small/small.mlmodel is missing" in first.words
+    first, second = checked(finished)
+    assert "small/small.mlmodel is missing" in words(first)
     assert second.passed
 
 
@@ -141,13 +160,83 @@ def test_a_folder_without_a_record_is_refused(tmp_path: Path, content):
     if content is not None:
         (tmp_path / "build.json").write_text(content)
     with pytest.raises(OutputError, match=r"holds no build\.json|build\.json cannot be read"):
-        validate_dist(tmp_path, "reference")
+        validate_dist(tmp_path, "reference", timeout_s=60)
+
+
+def rewritten(finished, **changes):
+    """The folder's record with other fields in its first model."""
+    read = read_record(finished.dist)
+    models = (replace(read.models[0], **changes), *read.models[1:])
+    (finished.dist / "build.json").write_text(to_json(replace(read, models=models)))
+
+
+def test_a_folder_without_a_complete_model_is_an_error_not_a_pass(finished):
+    rewritten(finished, error="it failed, too")
+    with pytest.raises(ValidationError, match="no model in .* is complete"):
+        checked(finished)
+
+
+def test_a_model_file_without_a_reference_fails(finished):
+    attempt = Attempt(
+        route="onnx", format="mlmodel", conversion=conversion(finished.folder / "small-onnx.mlmodel"), validation=PASSED
+    )
+    rewritten(finished, attempts=(*finished.attempts, attempt))
+    assert [result.passed for result in checked(finished)] == [True, True, False]
+    assert "small.references.npz does not tell what small/small-onnx.mlmodel" in list(checked(finished))[-1].error
+
+
+def test_references_that_tell_of_no_file_fail(finished):
+    path = finished.folder / "small.references.npz"
+    write_references(path, replace(read_references(path), candidates=()))
+    rewritten(finished, artifacts=(artifact(path, finished.dist, published=False),))
+    (result,) = checked(finished)
+    assert "tells of no file, so nothing was checked" in result.error
+
+
+def test_a_file_beside_the_models_that_is_missing_or_changed_fails(finished):
+    labels = finished.folder / "small.labels.txt"
+    labels.write_text("class 0\n")
+    rewritten(finished, artifacts=(*read_record(finished.dist).models[0].artifacts, artifact(labels, finished.dist)))
+    assert [result.passed for result in checked(finished)] == [True, True]
+    labels.write_text("class 1\n")
+    assert "small.labels.txt is not the file that was built" in list(checked(finished))[-1].error
+    labels.unlink()
+    assert "small.labels.txt is missing" in list(checked(finished))[-1].error
+
+
+def test_an_answer_that_nobody_thought_of_is_a_failure_of_its_file_alone(finished, monkeypatch):
+    once = iter([ZeroDivisionError("oh")])
+    judge = dist_module.judge
+
+    def judged(*arguments, **settings):
+        for error in once:
+            raise error
+        return judge(*arguments, **settings)
+
+    monkeypatch.setattr(dist_module, "judge", judged)
+    first, second = checked(finished)
+    assert first.error == "internal error: ZeroDivisionError: oh"
+    assert second.passed
+
+
+def test_the_record_comes_back_from_its_file(finished, tmp_path: Path):
+    record = validation_record(finished.dist, "reference", tuple(checked(finished)), 1.5)
+    write_validation(tmp_path / "validation.json", record)
+    assert from_plain(ValidationRecord, json.loads((tmp_path / "validation.json").read_text())) == record
+    assert record.passed
+    assert set(record.versions) == {"python", "coremltools", "numpy", "pillow"}
+    assert [file.sha256 for file in record.files] == [
+        entry.sha256 for entry in read_record(finished.dist).models[0].artifacts[1:]
+    ]
+    assert not replace(record, files=()).passed
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_validation(tmp_path / "nowhere" / "validation.json", record)
 
 
 def test_core_ml_is_refused_before_anything_is_read(tmp_path: Path, monkeypatch):
     monkeypatch.setattr("sys.platform", "linux")
     with pytest.raises(ManifestError, match="needs macOS"):
-        validate_dist(tmp_path, "coreml")
+        validate_dist(tmp_path, "coreml", timeout_s=60)
 
 
 def test_samples_that_do_not_fit_name_the_model(source, tmp_path: Path):

@@ -52,22 +52,24 @@ def _refuse(*_):
     raise RuntimeError('Error compiling model: "a stand-in for Core ML\'s words".')
 
 
-def _nan(answered):
-    return {name: _filled(value, np.nan) for name, value in answered.items()}
+def _nan(blank):
+    return {name: np.full_like(value, np.nan) for name, value in blank.items()}
 
 
-def _wrong_name(answered):
-    return {f"{name}_1": value for name, value in answered.items()}
+def _wrong_name(blank):
+    return {f"{name}_1": value for name, value in blank.items()}
 
 
-def _wrong_shape(answered):
-    return {name: value[None] if isinstance(value, np.ndarray) else value for name, value in answered.items()}
+def _wrong_shape(blank):
+    return {name: value[None] for name, value in blank.items()}
 
 
-def _filled(value, number):
-    if isinstance(value, dict):
-        return dict.fromkeys(value, number)
-    return np.full_like(value, number) if isinstance(value, np.ndarray) else value
+def _blank(path):
+    """Zeros for each output, which is a multi-array of one shape: what is spoiled further needs no evaluator."""
+    import coremltools
+
+    outputs = coremltools.utils.load_spec(path).description.output
+    return {one.name: np.zeros(list(one.type.multiArrayType.shape), np.float32) for one in outputs}
 
 
 FAULTS = {  # where it happens, and what
@@ -92,7 +94,8 @@ class _MLModelProxy:
             raise RuntimeError(f"{compute_units}: a stand-in has no other compute unit than the CPU")
         if self._where == "load":
             self._fault()
-        if self._where != "predict":
+        self._path = path
+        if not self._where:
             self._evaluator = self._started(path)
             self._told()
 
@@ -103,10 +106,11 @@ class _MLModelProxy:
     def predict(self, data, state):
         if self._where == "predict":
             self._fault()
+        if self._where == "answer":
+            return self._fault(_blank(self._path))
         pickle.dump(data, self._evaluator.stdin)
         self._evaluator.stdin.flush()
-        answered = self._told()
-        return self._fault(answered) if self._where == "answer" else answered
+        return self._told()
 
     def _started(self, path):
         python = os.environ.get("STAND_IN_PYTHON") or (str(_VENV) if _VENV.exists() else sys.executable)
@@ -123,5 +127,9 @@ class _MLModelProxy:
         return answered
 
 
-class _MLModelAssetProxy:
-    pass
+class _Unused:
+    """What else coremltools looks for in its bridge, and says so where it is not there."""
+
+
+_MLModelAssetProxy = _MLComputePlanProxy = _Unused
+_MLCPUComputeDeviceProxy = _MLGPUComputeDeviceProxy = _MLNeuralEngineComputeDeviceProxy = _Unused
