@@ -17,6 +17,8 @@ from converter.workflow.groups import Groups
 if TYPE_CHECKING:
     from rich.console import Console as Rich
 
+_NAMED = 10
+_LISTED = 50  # models in the closing table, whatever became of them
 _WIDE = 200  # where no terminal says how wide it is
 
 
@@ -80,11 +82,21 @@ class Console:
         else:
             self.say(f"[{self._clock()}] {record.name}: FAILED\n{record.error}", "red")
 
+    def reused(self, names: Sequence[str]) -> None:
+        """Models that nothing changed for; one line for all of them."""
+        if names:
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            self.say(f"[{self._clock()}] reused, as nothing changed: {', '.join(names[:_NAMED])}{more}", "green")
+
     def table(self, records: Sequence[ModelRecord]) -> None:
-        """The closing table: a row for each file."""
+        """The closing table: a row for each file; of many models only of those that were converted."""
         from rich import box
         from rich.table import Table
 
+        if len(records) > _LISTED:
+            records = [record for record in records if not record.reused]
+        if not records:
+            return
         table = Table(box=box.SIMPLE_HEAD if self._rich.is_terminal else box.ASCII2)
         for title, justify in zip(Row._fields, Row.JUSTIFY, strict=True):
             table.add_column(title.replace("_", " "), justify=justify, no_wrap=True)

@@ -3,11 +3,11 @@
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from converter import workers
 from converter.commit import commit_of
@@ -17,13 +17,15 @@ from converter.model import Attempt, BuildRecord, ModelRecord, Reference, Route,
 from converter.package.checksums import artifact
 from converter.package.closing import closing
 from converter.package.dist import Dist, is_full_disk, refusal, writing
-from converter.package.record import read_record
+from converter.package.record import earlier
 from converter.shards import Shard, balanced
 
 if TYPE_CHECKING:
     from converter.manifest.schema import Manifest, Model
 
 Tell = Callable[[str], None]
+
+_LAG = 20  # writing the record takes at most a twentieth of a run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,27 +38,54 @@ class Options:
     shard: Shard | None = None
     jobs: int = 1
     verbose: bool = False
+    store: str | None = None  # where unchanged models come from; None is a folder of the cache
+    anew: bool = False  # convert what is unchanged as well
+    explain: bool = False
 
 
 def run(manifest: "Manifest", options: Options, console: Console) -> tuple[ModelRecord, ...]:
     """Build the manifest's models into the output folder; every model ends as a record, in the manifest's order.
 
+    A model that nothing changed for is left where it is, or comes out of the store.
+
     Raises ManifestError for a name that is not in the manifest, OutputError where the folder cannot be written. A
     failing model is a record with an error.
     """
     from converter.manifest.schema import FactorySource
+    from converter.store.reuse import Reuse
 
     models = _selected(manifest, options)
     if options.shard:
         index, total = options.shard.index, options.shard.total
         console.say(f"shard {index} of {total}: {len(models)} of {len(manifest.models)} models")
-    with Dist(options.output) as dist:
-        tasks = {
-            name: {"model": model, "folder": dist.workspace(name), "cache": options.cache}
-            for name, model in models.items()
-        }
+    with (
+        Dist(options.output) as dist,
+        Reuse(
+            manifest,
+            models.values(),
+            cache=options.cache,
+            store=options.store,
+            anew=options.anew,
+            say=console.say,
+        ) as reuse,
+        _Ledger.open(dist, manifest, tuple(models), options.shard) as ledger,
+    ):
+        if options.explain:
+            for name, reason in reuse.reasons(dist.folder, ledger.earlier).items():
+                console.say(f"{name}: {reason}")
+        unchanged = reuse.in_place(dist.folder, ledger.earlier)
+        folders = {name: dist.workspace(name) for name in models if name not in unchanged}
         logs = dist.workspace(".logs")
-        ledger = _Ledger.open(dist, manifest, tuple(models), options.shard)
+        ledger.begin(unchanged)
+        fetched = reuse.from_store(folders)
+        ledger.enter(*fetched.values())
+        console.reused([name for name in models if name in {**unchanged, **fetched}])
+
+        tasks = {
+            name: {"model": models[name], "folder": folder, "cache": options.cache}
+            for name, folder in folders.items()
+            if name not in fetched
+        }
         changing = [name for name, model in models.items() if isinstance(model.source, FactorySource)]
         verbose = options.verbose and not console.is_held
         for event in workers.run(build, tasks, workers=options.jobs, logs=logs, verbose=verbose, changing=changing):
@@ -64,7 +93,8 @@ def run(manifest: "Manifest", options: Options, console: Console) -> tuple[Model
                 console.stage(event.name, event.said)
             else:
                 record = event.result if event.error is None else _died(models[event.name], event.error)
-                ledger.enter(record)
+                ledger.enter(reuse.keyed(record))
+                reuse.put(ledger.records[record.name], dist.folder / record.name)
                 console.finished(record, logs / f"{record.name}.log")
     return tuple(ledger.records[name] for name in models)
 
@@ -123,26 +153,29 @@ def _selected(manifest: "Manifest", options: Options) -> "dict[str, Model]":
 
 @dataclass
 class _Ledger:
-    """The output folder's record, written anew as each model ends, so that it never names what is not there."""
+    """The output folder's record, written anew as models end; it never names what is not there.
+
+    Of many models it takes long to write, so that it may lag behind by twenty times that; leaving the context writes
+    what is left.
+    """
 
     dist: Dist
     order: tuple[str, ...]
     record: BuildRecord
+    earlier: dict[str, ModelRecord]
     records: dict[str, ModelRecord]
     started: float
+    due: float = 0.0
+    lags: bool = False
 
     @classmethod
     def open(cls, dist: Dist, manifest: "Manifest", selected: Sequence[str], shard: Shard | None) -> "_Ledger":
-        """Keep what earlier runs made of models that this run leaves alone; forget models that left the manifest.
+        """Keep what earlier runs made of models that this run leaves alone. Nothing is written yet.
 
         A part holds its own models only: to it, those of other shards have left.
         """
         expected = tuple(model.name for model in manifest.models)
         order = tuple(selected) if shard else expected
-        try:
-            earlier = {record.name: record for record in read_record(dist.folder).models}
-        except OutputError:
-            earlier = {}
         commit = commit_of(manifest.folder)
         record = BuildRecord(
             manifest=manifest.path.name,
@@ -152,23 +185,42 @@ class _Ledger:
             expected=expected,
             shard=str(shard) if shard else "",
         )
-        kept = {name: old for name, old in earlier.items() if name in order and name not in selected}
-        ledger = cls(dist, order, record, kept, time.perf_counter())
-        ledger.write()
-        for name in earlier.keys() - set(order):
-            dist.remove(name)
-        return ledger
+        there = earlier(dist.folder)
+        kept = {name: old for name, old in there.items() if name in order and name not in selected}
+        return cls(dist, order, record, there, kept, time.perf_counter())
 
-    def enter(self, record: ModelRecord) -> None:
-        """Exchange a model's folder and write the record with it."""
-        (self.dist.place if record.passed else self.dist.set_aside)(record.name)
-        self.records[record.name] = replace(record, commit=self.record.commit)
-        self.write()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.lags:
+            self.write()
+
+    def begin(self, unchanged: Mapping[str, ModelRecord]) -> None:
+        """Take what is about to be exchanged out of the record; forget models that left the manifest."""
+        self.records |= unchanged
+        self.lags = True
+        if self.earlier.keys() - self.records.keys():
+            self.write()
+        for name in self.earlier.keys() - set(self.order):
+            self.dist.remove(name)
+
+    def enter(self, *records: ModelRecord) -> None:
+        """Exchange the models' folders, and write the record with them."""
+        for record in records:
+            (self.dist.place if record.passed else self.dist.set_aside)(record.name)
+            self.records[record.name] = record if record.reused else replace(record, commit=self.record.commit)
+            self.lags = True
+        if self.lags and time.perf_counter() >= self.due:
+            self.write()
 
     def write(self) -> None:
+        begun = time.perf_counter()
         models = tuple(self.records[name] for name in self.order if name in self.records)
         seconds = round(time.perf_counter() - self.started, 3)
         self.dist.write(closing(replace(self.record, models=models, seconds=seconds)))
+        self.lags = False
+        self.due = time.perf_counter() + _LAG * (time.perf_counter() - begun)
 
 
 @dataclass

@@ -24,7 +24,12 @@ ALLOWED = {
     "validate": {"evaluate", "manifest", "package", "workers"},
     "report": set(),
     "package": {"report", "shards"},  # report.md is one of the files that close a folder
-    "publish": {"package", "manifest", "report", "shards"},  # report: release notes show the report's numbers, in its words
+    "publish": {
+        "package",
+        "manifest",
+        "report",
+        "shards",
+    },  # report: release notes show the report's numbers, in its words
     "console": {"report", "workflow"},
     "shards": {"manifest"},
     "plan": {"shards", "manifest", "commit", "report"},
@@ -37,7 +42,19 @@ ALLOWED = {
     "pipeline": {*STAGES, "workers", "console", "commit", "shards", "store"},
     "predict": {"evaluate", "validate", "report"},
     "ops": {"convert"},
-    "cli": {*STAGES, "evaluate", "pipeline", "console", "predict", "ops", "workflow", "action", "shards", "plan", "commit"},
+    "cli": {
+        *STAGES,
+        "evaluate",
+        "pipeline",
+        "console",
+        "predict",
+        "ops",
+        "workflow",
+        "action",
+        "shards",
+        "plan",
+        "commit",
+    },
     "": {"convert", "evaluate"},  # the package itself: its public names
 }
 

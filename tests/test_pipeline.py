@@ -121,7 +121,7 @@ def test_a_model_comes_out_in_both_formats_through_both_routes_twice_the_same(re
     said = capsys.readouterr().out
     assert "1 of 1 models passed" in said
     first = hashes(dist)
-    assert main(["run", str(manifest), "--output", str(dist)]) == 0
+    assert main(["run", str(manifest), "--output", str(dist), "--no-cache"]) == 0
     assert hashes(dist) == first
 
     names = sorted(p.name for p in (dist / "tiny").iterdir())

@@ -4,13 +4,21 @@ import json
 from pathlib import Path
 
 from converter.errors import OutputError
-from converter.model import BuildRecord
+from converter.model import BuildRecord, ModelRecord
 from converter.package.dist import RECORD
 from converter.plain import from_plain, to_plain
 
 
 def to_json(record: BuildRecord) -> str:
     return json.dumps(to_plain(record), ensure_ascii=False, indent=2) + "\n"
+
+
+def earlier(dist: Path) -> dict[str, ModelRecord]:
+    """The models of an output folder's record, by name; none where there is no readable one."""
+    try:
+        return {record.name: record for record in read_record(dist).models}
+    except OutputError:
+        return {}
 
 
 def read_record(dist: Path) -> BuildRecord:
