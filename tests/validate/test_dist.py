@@ -172,7 +172,7 @@ def rewritten(finished, **changes):
 
 def test_a_folder_without_a_complete_model_is_an_error_not_a_pass(finished):
     rewritten(finished, error="it failed, too")
-    with pytest.raises(ValidationError, match="no model in .* is complete"):
+    with pytest.raises(ValidationError, match=r"no model in .* is complete"):
         checked(finished)
 
 
