@@ -13,7 +13,7 @@ CHANGELOG = (
 )
 GH = """#!/usr/bin/env bash
 case "$*" in
-"api --paginate "*) cat "$FAKE/published" ;;
+"api --paginate "*) [[ ! -e $FAKE/silent ]] && cat "$FAKE/published" ;;
 "release view "*) [[ -e $FAKE/page ]] ;;
 "api repos/OWNER/REPO/git/ref/tags/"*) [[ -e $FAKE/major ]] ;;
 "release "*) echo "$*" >>"$FAKE/asked" && cat >"$FAKE/notes" ;;
@@ -135,6 +135,11 @@ def test_the_major_tag_follows_the_newest_version_of_its_line(checkout, publishe
 def test_nothing_is_asked_for_a_tag_that_is_refused(checkout):
     result, asked = release(checkout, "v1.1.0")
     assert (result.returncode, asked) == (2, [])
+
+
+def test_nothing_is_moved_where_the_other_versions_cannot_be_read(checkout):
+    result, asked = release(checkout, "v1.2.0", present=["major", "silent"])
+    assert (result.returncode, asked) == (1, [])
 
 
 def test_a_refused_move_says_how_to_do_it_by_hand(checkout):
