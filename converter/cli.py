@@ -181,15 +181,14 @@ def plan(manifest: Path, shards: str, as_json: bool) -> int:
 )
 def merge(parts: tuple[Path, ...], output: Path) -> int:
     """Join the output folders of all shards into one, as if one machine had built it."""
-    from converter.package.dist import RECORD, REPORT
+    from converter.package.dist import REPORT
     from converter.package.merge import merge
-    from converter.workflow import write_outputs
+    from converter.workflow import results
 
     record = merge(parts, output)
     passed = sum(model.passed for model in record.models)
     click.echo(f"{output}: {passed} of {len(record.models)} models passed, from {len(parts)} parts; see {REPORT} there")
-    folder = output.absolute()
-    write_outputs({"dist": str(folder), "record": str(folder / RECORD), "report": str(folder / REPORT)})
+    results.merged(record.models, output)
     return 0
 
 

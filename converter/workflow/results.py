@@ -16,6 +16,13 @@ from converter.workflow.files import write_outputs, write_summary
 
 def built(step: Annotations, records: Sequence[ModelRecord], output: Path, manifest: Path) -> None:
     """Models were built, or were not. Paths are absolute: the next step may run in another folder."""
+    merged(records, output)
+    step.add(*annotations.of_models(records, manifest))
+    _summarize(lambda: summary.of_run(records, output.as_posix()))
+
+
+def merged(records: Sequence[ModelRecord], output: Path) -> None:
+    """An output folder is complete."""
     folder = output.absolute()
     write_outputs(
         {
@@ -26,8 +33,6 @@ def built(step: Annotations, records: Sequence[ModelRecord], output: Path, manif
             "failed": json.dumps([record.name for record in records if not record.passed]),
         }
     )
-    step.add(*annotations.of_models(records, manifest))
-    _summarize(lambda: summary.of_run(records, output.as_posix()))
 
 
 def published(step: Annotations, records: Sequence[Published]) -> None:
