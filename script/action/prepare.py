@@ -46,7 +46,7 @@ def prepare(inputs: Mapping[str, str], *, system: str, machine: str, temp: Path)
     home = temp / "coreml-release"
     cache, store = inputs.get("INPUT_CACHE", "").strip(), inputs.get("INPUT_STORE", "").strip()
     caches_downloads = caching and builds and not cache
-    caches_store = caching and builds and not store and inputs.get("INPUT_NO_CACHE") != "true"
+    caches_store = caching and builds and not store
 
     here = f"{system}-{machine}-{platform.python_version()}"
     locks = [ROOT / "requirements" / f"{name}.txt" for name in ("uv", "torch", "run", "validate")]
