@@ -83,9 +83,10 @@ def known(path: Path) -> list[Known]:
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """Of one file of tests. `skipped` and `unreached` count by reason; the rest of `ran` was reached.
+    """Of one file of tests; of `collected` tests `ran` were chosen and run.
 
-    `passed` counts reached tests that passed; `listed` reached ones that failed and are known.
+    Of the `reached` ones `passed` did pass, `known` failed as listed (by reason), and `failed` did not. `skipped` and
+    `unreached` (no model was opened) count by reason. `error` says why the file could not be collected.
     """
 
     file: str
@@ -93,36 +94,37 @@ class Figures:
     ran: int
     reached: int
     passed: int
-    listed: int
+    known: Counter[str]
     failed: tuple[Record, ...]
-    unlisted_passes: tuple[Record, ...]
+    listed_passes: tuple[Record, ...]
     skipped: Counter[str]
     unreached: Counter[str]
+    error: str = ""
 
 
-def figures(file: str, collected: int, records: list[Record], listed: list[Known]) -> Figures:
-    """Add up one file's records."""
-    reached = [r for r in records if r.reached and r.outcome in ("passed", "failed", "started")]
-    crashed = [r for r in records if r.outcome == "started" and not r.reached]
-    judged = [*reached, *crashed]
-    failing = [r for r in judged if r.outcome != "passed"]
-    others = [r for r in records if r not in judged]
+def figures(file: str, collected: int, records: list[Record], listed: list[Known], error: str = "") -> Figures:
+    """Add up one file's records. A test whose process died counts as reached, and as failed."""
+    reached = [r for r in records if r.outcome == "started" or (r.reached and r.outcome in ("passed", "failed"))]
+    others = [r for r in records if r not in reached]
+    failing = [(r, reason_for(r.id, listed)) for r in reached if r.outcome != "passed"]
     return Figures(
         file=file,
         collected=collected,
         ran=len(records),
-        reached=len(judged),
-        passed=len(judged) - len(failing),
-        listed=sum(reason_for(r.id, listed) is not None for r in failing),
-        failed=tuple(r for r in failing if reason_for(r.id, listed) is None),
-        unlisted_passes=tuple(r for r in judged if r.outcome == "passed" and reason_for(r.id, listed) is not None),
+        reached=len(reached),
+        passed=len(reached) - len(failing),
+        known=Counter(reason for _, reason in failing if reason is not None),
+        failed=tuple(r for r, reason in failing if reason is None),
+        listed_passes=tuple(r for r in records if r.outcome == "passed" and reason_for(r.id, listed) is not None),
         skipped=Counter(r.reason for r in others if r.outcome in ("skipped", "xfailed")),
-        unreached=Counter(
-            "failed before the model was opened" if r.outcome == "failed" else "opens no model"
-            for r in others
-            if r.outcome in ("passed", "failed")
-        ),
+        unreached=Counter(_unreached(r) for r in others if r.outcome in ("passed", "failed")),
+        error=error,
     )
+
+
+def _unreached(record: Record) -> str:
+    """Tests of passes and types pass so; others fail so, before the model is written."""
+    return "the test compares no prediction" if record.outcome == "passed" else f"fails before: {record.reason}"
 
 
 def reason_for(test_id: str, listed: list[Known]) -> str | None:

@@ -4,24 +4,27 @@ import argparse
 import hashlib
 import importlib.metadata
 import importlib.util
+import itertools
 import json
 import os
 import re
 import subprocess
 import sys
-import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import ledger
+import page
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 RESULTS = ROOT / ".conformance"
-# Where coremltools' tests are, below its folder.
+PAGE = ROOT / "docs/conformance.md"
+# Where coremltools' tests are, below its folder. The two large groups first: they run side by side.
 GROUPS = (
-    "converters/mil/mil/ops/tests",
     "converters/mil/frontend/torch/test",
+    "converters/mil/mil/ops/tests",
     "converters/mil/frontend/milproto",
     "converters/mil/backend",
     "test/neural_network",
@@ -91,42 +94,57 @@ def run(chosen: list[str], results: Path, options: argparse.Namespace) -> dict[s
             raise SystemExit(f"{results.stem}: pytest ended with {code}: {' / '.join(tail)}")
 
 
+def versions() -> str:
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("coremltools", "torch", "numpy"))
+
+
+def show(f: ledger.Figures) -> None:
+    print(
+        f"{f.file}: collected {f.collected}, ran {f.ran}, reached {f.reached}, passed {f.passed}, "
+        f"known {f.known.total()}, failed {len(f.failed)}",
+        flush=True,
+    )
+    if f.error:
+        print(f"    not collected: {f.error}")
+    for record in f.failed:
+        reason = "its process died" if record.outcome == "started" else record.reason
+        print(f"    FAILED {record.id.split('::', 1)[-1]}\n        {reason}")
+    for record in f.listed_passes:
+        print(f"    PASSES ALTHOUGH LISTED {record.id}")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="script/conformance", description=__doc__)
     parser.add_argument("--all", dest="every", action="store_const", const=1, default=SAMPLE, help="every test")
     parser.add_argument("--every", type=int, help=f"one test in so many (default {SAMPLE})")
+    parser.add_argument("--jobs", type=int, default=2, help="processes at a time (default 2)")
     parser.add_argument("--only", default="", help="tests whose id holds this regular expression; writes no figures")
     parser.add_argument("files", nargs="*", help="parts of the names of files; writes no figures")
     options = parser.parse_args()
     folder = RESULTS / fingerprint()
     folder.mkdir(parents=True, exist_ok=True)
-    start = time.monotonic()
-    counted = []
     listed = ledger.known(HERE / "known.toml")
-    for group in GROUPS:
-        chosen = [f for f in files(group) if not options.files or any(part in f for part in options.files)]
-        if not chosen:
-            continue
-        results = folder / f"{group.replace('/', '.')}.jsonl"
-        summary = run(chosen, results, options)
-        records = [r for r in ledger.load(results).values() if ledger.chosen(r.id, options.every)]
-        for file in chosen:
-            own = [r for r in records if ledger.file_of(r.id) == file and re.search(options.only, r.id)]
-            f = ledger.figures(file.removeprefix("coremltools/"), summary["collected"].get(file, 0), own, listed)
-            counted.append(f)
-            print(
-                f"{f.file}: collected {f.collected}, ran {f.ran}, reached {f.reached}, passed {f.passed}, "
-                f"known {f.listed}, failed {len(f.failed)}",
-                flush=True,
-            )
-            if file in summary["errors"]:
-                print(f"    not collected: {summary['errors'][file]}")
-            for record in f.failed:
-                print(f"    FAILED {record.id.split('::', 1)[-1]}\n        {record.reason}")
-            for record in f.unlisted_passes:
-                print(f"    PASSES ALTHOUGH LISTED {record.id}")
-    print(f"{time.monotonic() - start:.0f} s")
-    return int(any(f.failed or f.unlisted_passes for f in counted))
+    parts = {group: [f for f in files(group) if any(part in f for part in options.files or [""])] for group in GROUPS}
+    parts = {group: chosen for group, chosen in parts.items() if chosen}
+    paths = [folder / f"{group.replace('/', '.')}.jsonl" for group in parts]
+    counted, seconds = [], 0.0
+    with ThreadPoolExecutor(options.jobs) as pool:
+        every_part = pool.map(run, parts.values(), paths, itertools.repeat(options))
+        for chosen, results, done in zip(parts.values(), paths, every_part, strict=True):
+            records = [r for r in ledger.load(results).values() if ledger.chosen(r.id, options.every)]
+            seconds += sum(r.seconds for r in records)
+            for file in chosen:
+                own = [r for r in records if ledger.file_of(r.id) == file and re.search(options.only, r.id)]
+                name, error = file.removeprefix("coremltools/"), done["errors"].get(file, "")
+                counted.append(ledger.figures(name, done["collected"].get(file, 0), own, listed, error))
+                show(counted[-1])
+    text = page.summary(counted, every=options.every, seconds=seconds, versions=versions())
+    if options.files or options.only or options.every not in (1, SAMPLE):
+        print(text)
+    else:
+        page.write(PAGE, "all" if options.every == 1 else "sample", text)
+        print(f"wrote {PAGE.relative_to(ROOT)}")
+    return int(any(f.failed or f.listed_passes for f in counted))
 
 
 if __name__ == "__main__":
