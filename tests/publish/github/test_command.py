@@ -48,3 +48,33 @@ def test_a_wrong_token_is_one_clear_error(workflow, make_dist, monkeypatch, caps
     assert "ghp_not_the_right_one" not in said.out + said.err
     assert "Traceback" not in said.err
     assert "fix:" in said.err
+
+
+def test_in_a_workflow_a_release_is_noticed_and_summed_up_and_the_token_is_nowhere(
+    workflow, fake, make_dist, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    assert main(["publish", str(make_dist()), "--to", "github"]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    (notice,) = [line for line in said.out.splitlines() if line.startswith("::")]
+    summary, outputs = (tmp_path / "summary.md").read_text(), (tmp_path / "output").read_text()
+    lines = outputs.splitlines()
+    (address,) = [lines[n + 1] for n, line in enumerate(lines) if line.startswith("release-url<<")]
+    assert notice == f"::notice title=released%3A github owner/repo v1::{address}"
+    assert f"](<{address}>)" in summary
+    assert "net.mlmodel" in summary
+    assert fake.TOKEN not in said.out + summary + outputs
+
+
+def test_in_a_workflow_a_wrong_token_is_annotated_without_it(workflow, make_dist, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    monkeypatch.setenv("GITHUB_TOKEN", "ghp_not_the_right_one")
+    assert main(["publish", str(make_dist()), "--to", "github"]) == 8
+    said = capsys.readouterr().out
+    summary = (tmp_path / "summary.md").read_text()
+    assert sum(line.startswith("::error::") for line in said.splitlines()) == 1
+    assert "fix:" in summary
+    assert "ghp_not_the_right_one" not in said + summary
