@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from converter.errors import EvaluationError
-from converter.evaluate import bundle
+from converter.evaluate import bundle, pipeline
 from converter.evaluate.proto import FeatureTypes_pb2, MIL_pb2
 
 _MINIMUM_OS = {
@@ -37,7 +37,10 @@ class Feature:
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """A Core ML file as Xcode shows it, and its ops; `ops` counts by type and precision (NeuralNetwork has none)."""
+    """A Core ML file as Xcode shows it, and its ops; `ops` counts by type and precision (NeuralNetwork has none).
+
+    Of a package with several functions the inputs, outputs and states are the default function's.
+    """
 
     path: str
     kind: str
@@ -50,6 +53,7 @@ class Description:
     predicted_probabilities_name: str
     labels: int
     ops: Mapping[str, Mapping[str, int]]
+    functions: tuple[str, ...]  # the default first; empty for a model that has only one
     compute_precision: str
     size_bytes: int
     weights_bytes: int
@@ -68,8 +72,10 @@ def describe(model: Any) -> Description:
     opened = bundle.read(model)
     spec, text = opened.spec, opened.spec.description
     kind = spec.WhichOneof("Type")
+    functions = sorted((f.name for f in text.functions), key=lambda name: name != text.defaultFunctionName)
+    face = next((f for f in text.functions if f.name == functions[0]), text)
     try:
-        ops = _counted(_program_ops(spec) if kind == "mlProgram" else _network_ops(spec, kind))
+        ops = _counted(_ops(spec))
     except EvaluationError as error:
         error.within(opened.name)
         raise
@@ -78,13 +84,14 @@ def describe(model: Any) -> Description:
         kind=kind,
         specification_version=spec.specificationVersion,
         minimum_os=_MINIMUM_OS.get(spec.specificationVersion, "unknown"),
-        inputs=tuple(map(_feature, text.input)),
-        outputs=tuple(map(_feature, text.output)),
-        states=tuple(map(_feature, text.state)),
-        predicted_feature_name=text.predictedFeatureName,
-        predicted_probabilities_name=text.predictedProbabilitiesName,
+        inputs=tuple(map(_feature, face.input)),
+        outputs=tuple(map(_feature, face.output)),
+        states=tuple(map(_feature, face.state)),
+        predicted_feature_name=face.predictedFeatureName,
+        predicted_probabilities_name=face.predictedProbabilitiesName,
         labels=_label_count(spec, kind),
         ops=ops,
+        functions=tuple(functions),
         compute_precision=_precision(ops),
         size_bytes=opened.size_bytes,
         weights_bytes=opened.weights.size_bytes,
@@ -146,6 +153,21 @@ def _range(size: Any) -> str:
     return f"{size.lowerBound}..{'' if size.upperBound < 0 else size.upperBound}"
 
 
+def _ops(spec: Any) -> Iterator[tuple[str, str]]:
+    """Type and precision of each operation or layer, of all models of a pipeline."""
+    kind = spec.WhichOneof("Type")
+    if kind in pipeline.KINDS:
+        for member in pipeline.models(spec).models:
+            yield from _ops(member)
+    elif kind == "mlProgram":
+        yield from _program_ops(spec)
+    elif kind in _NETWORKS:
+        for layer in getattr(spec, kind).layers:
+            yield layer.WhichOneof("layer") or "unknown", ""
+    else:
+        yield str(kind), ""
+
+
 def _program_ops(spec: Any) -> Iterator[tuple[str, str]]:
     """Type and precision of each operation of each function; constants are left out."""
     for function in spec.mlProgram.functions.values():
@@ -161,12 +183,6 @@ def _block_ops(block: Any) -> Iterator[tuple[str, str]]:
             yield operation.type, MIL_pb2.DataType.Name(tensors[0].dataType).lower() if tensors else ""
         for nested in operation.blocks:
             yield from _block_ops(nested)
-
-
-def _network_ops(spec: Any, kind: str) -> Iterator[tuple[str, str]]:
-    if kind in _NETWORKS:
-        for layer in getattr(spec, kind).layers:
-            yield layer.WhichOneof("layer") or "unknown", ""
 
 
 def _counted(ops: Iterator[tuple[str, str]]) -> dict[str, dict[str, int]]:
@@ -189,6 +205,9 @@ def _precision(ops: Mapping[str, Mapping[str, int]]) -> str:
 
 
 def _label_count(spec: Any, kind: str) -> int:
+    if kind in pipeline.KINDS:
+        members = pipeline.models(spec).models
+        return max((_label_count(member, member.WhichOneof("Type")) for member in members), default=0)
     if kind == "neuralNetworkClassifier":
         which = spec.neuralNetworkClassifier.WhichOneof("ClassLabels")
         return len(getattr(spec.neuralNetworkClassifier, which).vector) if which else 0
@@ -206,6 +225,8 @@ def _lines(d: Description) -> Iterator[str]:
     yield d.path
     yield f"  {d.kind}, specification {d.specification_version} ({d.minimum_os}), {d.compute_precision}"
     yield f"  {d.size_bytes:,} bytes{weights}"
+    if d.functions:
+        yield f"  functions: {', '.join(d.functions)} (default {d.functions[0]})"
     for title, some in (("inputs", d.inputs), ("outputs", d.outputs), ("states", d.states)):
         if some:
             yield f"  {title}"

@@ -27,8 +27,7 @@ class Pipeline:
     """The models of a pipeline, opened; between them values are what Core ML hands on: arrays, images, labels."""
 
     def __init__(self, opened: Bundle, open_member: Callable[[Bundle], Member]) -> None:
-        kind = opened.spec.WhichOneof("Type")
-        message = opened.spec.pipeline if kind == "pipeline" else getattr(opened.spec, kind).pipeline
+        message = models(opened.spec)
         if not message.models:
             raise EvaluationError("the pipeline holds no model", fix="convert the model again")
         known = {feature.name for feature in opened.spec.description.input}
@@ -76,3 +75,9 @@ class Pipeline:
         """Of each model in order."""
         for member in self.members:
             yield from member.op_types()
+
+
+def models(spec: Any) -> Any:
+    """The Pipeline message of a pipeline of any kind."""
+    kind = spec.WhichOneof("Type")
+    return spec.pipeline if kind == "pipeline" else getattr(spec, kind).pipeline

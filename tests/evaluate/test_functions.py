@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from converter.errors import EvaluationError
-from converter.evaluate import load_model
+from converter.evaluate import describe, load_model
 
 
 class Scaled(torch.nn.Module):
@@ -57,3 +57,11 @@ def test_a_model_of_one_function_knows_main_only(classifier):
     load_model(classifier[0], function="main")
     with pytest.raises(EvaluationError, match="no function 'other'"):
         load_model(classifier[0], function="other")
+
+
+def test_the_functions_are_described_the_default_first(package, classifier):
+    described = describe(package)
+    assert described.functions == ("double", "half")
+    assert [feature.name for feature in described.inputs] == ["x_double"]
+    assert "functions: double, half (default double)" in str(described)
+    assert describe(classifier[0]).functions == ()

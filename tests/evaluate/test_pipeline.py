@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from converter.errors import EvaluationError
-from converter.evaluate import load_model
+from converter.evaluate import describe, load_model
 
 FORMATS = ["mlprogram", "neuralnetwork"]
 
@@ -119,6 +119,9 @@ def test_a_classifier_may_end_a_pipeline(convert, tmp_path):
     spec.description.predictedProbabilitiesName = description.predictedProbabilitiesName
     file = tmp_path / "p.mlmodel"
     file.write_bytes(spec.SerializeToString())
+    described = describe(file)
+    assert (described.kind, described.labels) == ("pipelineClassifier", 4)
+    assert sum(sum(n.values()) for n in described.ops.values()) == len(list(load_model(file).op_types())) > 2
     opened, x = load_model(file), np.array([[1.0, -2.0, 3.0, 0.5]], np.float32)
     hidden = load_model(first).predict({"x": x})["h"]
     with torch.no_grad():
