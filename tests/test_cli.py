@@ -14,6 +14,7 @@ QUICK = [
     ["--help"],
     ["run", "--help"],
     ["check", "examples/models.yml"],
+    ["plan", "examples/models.yml"],
     ["ops"],
     ["schema"],
 ]

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from converter.cli import main
@@ -41,6 +43,10 @@ def test_a_manifest_names_the_targets(make_dist, tmp_path, capsys):
         (["--to", "s3"], 2, "bucket"),
         (["--to", "directory"], 2, "needs a folder"),
         (["--to", "github", "--set", "tag=v1"], 8, "no repository is named"),
+        (["--set", "tag=v1"], 2, "without --to"),
+        (["--plan", "no.json"], 2, "--plan no.json"),
+        (["--plan", "{}", "--to", "github"], 2, "no plan"),
+        (["--to", "s3", "--set", "bucket=models", "--finalize"], 2, "takes no DIST"),
     ],
 )
 def test_what_cannot_be_published_is_one_clear_error(arguments, code, words, make_dist, capsys, monkeypatch):
@@ -57,3 +63,67 @@ def test_a_failed_model_is_not_published(make_dist, tmp_path, capsys):
     assert main(["publish", str(dist), "--to", "directory", "--set", f"folder={tmp_path / 'public'}"]) == 8
     assert "net did not pass" in capsys.readouterr().err
     assert not (tmp_path / "public").exists()
+
+
+def planned(*names, commit="abc", targets=()):
+    shards = [{"shard": "1/1", "models": names, "size_bytes": 1}]
+    return json.dumps({"manifest": "models.yml", "commit": commit, "shards": shards, "targets": targets, "schema": 1})
+
+
+def test_a_plan_names_the_targets_and_to_serves_where_it_names_none(make_dist, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    dist = str(make_dist())
+    assert main(["publish", dist, "--plan", planned("net", targets=[{"directory": "here"}])]) == 0
+    assert (tmp_path / "here/net.mlmodel").is_file()  # where one stands: there may be no checkout
+    assert main(["publish", dist, "--plan", planned("net")]) == 2
+    assert "the plan has no publish targets" in capsys.readouterr().err
+    to = ["--to", "directory", "--set", f"folder={tmp_path / 'there'}"]
+    assert main(["publish", dist, "--plan", planned("net", targets=[{"directory": "here"}]), *to]) == 0
+    assert not (tmp_path / "there").exists()
+    assert main(["publish", dist, "--plan", planned("net"), *to]) == 0
+    assert (tmp_path / "there/net.mlmodel").is_file()
+
+
+@pytest.mark.parametrize(
+    ("plan", "code", "words"),
+    [
+        (planned("net", commit="def"), 8, "the plan is of commit def, this is of abc"),
+        (planned("net", "other"), 8, "1 planned models are missing: other"),
+        (planned(), 8, "1 models were not planned: net"),
+        (planned("net").replace("models.yml", "more.yml"), 8, "the plan is of more.yml"),
+        (planned("net", targets=[{"ftp": "here"}]), 2, "none of directory, github, s3"),
+        (planned("net", targets=[{"s3": {"bucket": "x", "secret": 1}}]), 2, "none of directory, github, s3"),
+    ],
+)
+def test_what_is_not_planned_is_not_published(plan, code, words, make_dist, tmp_path, capsys):
+    to = ["--to", "directory", "--set", f"folder={tmp_path / 'public'}"]
+    assert main(["publish", str(make_dist()), "--plan", plan, *to]) == code
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "public").exists()
+
+
+@pytest.mark.parametrize("first", [[], ["--manifest", "both.yml"]])
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_a_part_goes_nowhere_but_to_s3(first, dry, make_dist, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "both.yml").write_text(
+        "models: [{name: net, source: {torchvision: resnet18}}]\npublish: [{s3: models}, {directory: public}]\n"
+    )
+    dist = make_dist(shard="1/2", expected=("net", "other"))
+    to = first or ["--to", "directory", "--set", "folder=public"]
+    assert main(["publish", str(dist), *to, *dry]) == 8
+    assert "join all parts by `merge` first" in capsys.readouterr().err
+    assert not (tmp_path / "public").exists()
+
+
+def test_finalize_is_for_s3(tmp_path, capsys):
+    to = ["--to", "directory", "--set", f"folder={tmp_path / 'public'}"]
+    assert main(["publish", "--finalize", *to]) == 2
+    assert "only S3 has parts" in capsys.readouterr().err
+
+
+def test_a_manifest_and_a_plan_together_are_refused(make_dist, tmp_path, capsys):
+    (tmp_path / "models.yml").write_text("models: [{name: net, source: {torchvision: resnet18}}]\n")
+    arguments = ["--manifest", str(tmp_path / "models.yml"), "--plan", planned("net")]
+    assert main(["publish", str(make_dist()), *arguments]) == 2
+    assert "give one of them" in capsys.readouterr().err
