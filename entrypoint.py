@@ -9,9 +9,6 @@ os.environ.setdefault("TQDM_DISABLE", "1")  # the libraries' own progress bars; 
 os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker")
 
 from converter.cli import main
-from converter.workflow import in_workflow
 
 if __name__ == "__main__":
-    if in_workflow():
-        os.dup2(1, 2)  # one stream, so that the runner sees what workers print where it was printed
     sys.exit(main())

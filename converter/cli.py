@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from converter.shards import Shard
     from converter.workflow import Annotations
 
+_FOR_OTHER_PROGRAMS = (["inspect"], ["ops"], ["predict"], ["schema"])
 _INTERRUPTED = 130  # what a shell expects after Ctrl-C
 
 EXIT_CODES = """
@@ -36,8 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     from converter import workflow
 
-    with workflow.step() as step:
-        return _main(sys.argv[1:] if arguments is None else arguments, step)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    prints_data = arguments[:1] in _FOR_OTHER_PROGRAMS or "--json" in arguments
+    with workflow.step(prints_data=prints_data) as step:
+        return _main(arguments, step)
 
 
 def _main(arguments: list[str], step: "Annotations") -> int:

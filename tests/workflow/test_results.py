@@ -163,3 +163,44 @@ def test_a_plan_is_summed_up(step, capsys, outputs):
     assert main(["plan", "models/models.yml", "--shards", "2"]) == 0
     assert set(outputs(step.outputs)) == {"matrix", "plan"}
     assert "## 2 models, shards: 2" in step.summary
+
+
+def entrypoint(step, redirection, *arguments):
+    """Run by a shell, as a step does it; what stdout and stderr receive."""
+    command = f'"$0" "$1" {" ".join(arguments)} {redirection}'
+    done = subprocess.run(
+        ["bash", "-c", command, sys.executable, ROOT / "entrypoint.py"],
+        cwd=step.folder / "workspace/apps",
+        env={**os.environ, **step.environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout, done.stderr
+
+
+def test_what_is_written_to_a_file_holds_no_commands_and_errors_are_seen(step):
+    Path("models/models.yml").write_text("models: 1 # ::error::\n")
+    for redirection in ("> file.txt", "> /dev/null"):
+        out, err = entrypoint(step, redirection, "check", "models/models.yml")
+        assert out == ""
+        assert "\n::error file=apps/models/models.yml,line=1" in err
+    assert Path("file.txt").read_text() == ""
+
+
+def test_data_for_other_programs_stays_as_it_is(step):
+    """A mark is in an ONNX op's domain, say."""
+    (out, err), (plain, _) = (entrypoint(step, "", "schema"), entrypoint(step, "| cat", "schema"))
+    assert json.loads(out) == json.loads(plain)
+    assert err == ""
+    out, err = entrypoint(step, "", "inspect", "none::error::.mlmodel", "--json")
+    assert out == ""
+    assert "::stop-commands::" in err
+    assert "\n::error::" in err
+
+
+def test_otherwise_all_is_one_stream(step, runner):
+    Path("models/models.yml").write_text("models: 1\n")
+    out, err = entrypoint(step, "| cat", "check", "models/models.yml")
+    assert err == ""
+    assert len(runner.read(out).shown("error")) == 1
