@@ -431,7 +431,7 @@ def validate(dist: Path, engine: str, timeout_s: float, record: Path | None) -> 
         write_validation(record, said)
     passed = sum(file.passed for file in said.files)
     click.echo(f"{dist}: {passed} of {len(files)} files passed on {engine} ({said.machine})")
-    results.checked(_step(), said, dist)
+    results.checked(_step(), said, dist, record)
     return 0 if said.passed else 5
 
 

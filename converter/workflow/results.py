@@ -15,14 +15,13 @@ from converter.workflow.files import write_outputs, write_summary
 
 
 def built(step: Annotations, records: Sequence[ModelRecord], output: Path, manifest: Path) -> None:
-    """Models were built, or were not. Paths are absolute: the next step may run in another folder."""
-    merged(records, output)
+    """Models were built, or were not."""
     step.add(*annotations.of_models(records, manifest))
-    _summarize(lambda: summary.of_run(records, output.as_posix()))
+    merged(records, output)
 
 
 def merged(records: Sequence[ModelRecord], output: Path) -> None:
-    """An output folder is complete."""
+    """An output folder is complete. Paths are absolute: the next step may run in another folder."""
     folder = output.absolute()
     write_outputs(
         {
@@ -33,6 +32,7 @@ def merged(records: Sequence[ModelRecord], output: Path) -> None:
             "failed": json.dumps([record.name for record in records if not record.passed]),
         }
     )
+    _summarize(lambda: summary.of_run(records, output.as_posix()))
 
 
 def published(step: Annotations, records: Sequence[Published]) -> None:
@@ -48,8 +48,10 @@ def planned(plan: Plan) -> None:
     _summarize(lambda: summary.of_plan(plan))
 
 
-def checked(step: Annotations, record: ValidationRecord, dist: Path) -> None:
-    """The files of an output folder answered again."""
+def checked(step: Annotations, record: ValidationRecord, dist: Path, written: Path | None) -> None:
+    """The files of an output folder answered again; `written` is the record's file, where there is one."""
+    if written:
+        write_outputs({"record": str(written.absolute())})
     places = {model.name: model.place for model in read_record(dist).models}
     for file in record.files:
         if not file.passed:

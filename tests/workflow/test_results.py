@@ -145,10 +145,11 @@ def test_a_run_tells_what_was_built_and_what_failed(built, runner, outputs):
     assert TOKEN not in done.stdout + step.outputs + step.summary
 
 
-def test_a_folder_that_does_not_answer_again_is_annotated(built, step, runner, capsys):
+def test_a_folder_that_does_not_answer_again_is_annotated(built, step, runner, capsys, outputs):
     shutil.copytree(built[0].folder / "workspace/apps/out", "out")
     Path("out/good/good.mlmodel").write_bytes(b"broken")
-    assert main(["validate", "out"]) == 5
+    assert main(["validate", "out", "--record", "validation.json"]) == 5
+    assert outputs(step.outputs) == {"record": str(Path("validation.json").absolute())}
     runner.read(capsys.readouterr().out)
     (issue,) = runner.shown("error")
     place = issue.properties["file"], issue.properties["line"]
