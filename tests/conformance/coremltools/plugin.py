@@ -17,10 +17,11 @@ os.environ["INCLUDE_MIL_FP32_UNIT_TESTS"] = "1"
 os.environ["RUN_BACKWARD_COMPATIBILITY"] = "1"  # an op's tests in every opset that has it
 standin.install()
 
-# The suite compares fp16 models at atol 0.5 and rtol 0.05. Here: 1 % of the value, or of the largest value.
+# The suite compares fp16 models at atol 0.5 and rtol 0.05. Here: half a percent of the value, and of the
+# largest value; fp16 rounds by a twentieth of a percent at each step.
 LOOSE_ATOL, LOOSE_RTOL = 0.5, 0.05
-FP16_RTOL = 1e-2
-FP16_OF_LARGEST = 1e-2
+FP16_RTOL = 5e-3
+FP16_OF_LARGEST = 5e-3
 
 SEED = 2026
 _errors: dict[str, str] = {}
