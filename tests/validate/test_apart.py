@@ -127,14 +127,17 @@ def test_elsewhere_than_on_macos_the_job_says_so_with_what_its_lock_brings(lean,
     assert "the engine coreml needs macOS" in done.stderr
 
 
-def test_a_real_folder_is_checked_with_what_the_lock_brings(lean, dist, tmp_path):
+def test_a_real_folder_is_checked_with_what_the_lock_brings(lean, dist, tmp_path, monkeypatch):
     lean()
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     done = validated(dist, "--engine", "coreml", "--record", tmp_path / "validation.json")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 of 2 files passed on coreml" in done.stdout
     record = from_plain(ValidationRecord, json.loads((tmp_path / "validation.json").read_text()))
     assert [file.file for file in record.files] == ["seen/seen.mlmodel", "counted/counted.mlpackage.zip"]
     assert record.passed
+    assert "2 of 2 files passed" in (tmp_path / "summary.md").read_text()
     assert record.versions["coremltools"]
     assert all(len(file.sha256) == 64 and file.compute_units == "CPU_ONLY" for file in record.files)
 

@@ -96,8 +96,7 @@ class _MLModelProxy:
             self._fault()
         self._path = path
         if not self._where:
-            self._evaluator = self._started(path)
-            self._told()
+            _asked(path, None)
 
     @staticmethod
     def maximum_supported_specification_version():
@@ -108,23 +107,27 @@ class _MLModelProxy:
             self._fault()
         if self._where == "answer":
             return self._fault(_blank(self._path))
-        pickle.dump(data, self._evaluator.stdin)
-        self._evaluator.stdin.flush()
-        return self._told()
+        return _asked(self._path, data)
 
-    def _started(self, path):
+
+_evaluators = []  # one serves all models of a process
+
+
+def _asked(path, data):
+    if not _evaluators:
         python = os.environ.get("STAND_IN_PYTHON") or (str(_VENV) if _VENV.exists() else sys.executable)
-        command = [python, "-I", str(_HERE / "evaluator.py"), path]
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
-    def _told(self):
-        try:
-            error, answered = pickle.load(self._evaluator.stdout)
-        except EOFError:
-            raise RuntimeError(f"the stand-in's evaluator ended with {self._evaluator.wait()}") from None
-        if error:
-            raise RuntimeError(error)
-        return answered
+        command = [python, "-I", str(_HERE / "evaluator.py")]
+        _evaluators.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+    (evaluator,) = _evaluators
+    pickle.dump((path, data), evaluator.stdin)
+    evaluator.stdin.flush()
+    try:
+        error, answered = pickle.load(evaluator.stdout)
+    except EOFError:
+        raise RuntimeError(f"the stand-in's evaluator ended with {evaluator.wait()}") from None
+    if error:
+        raise RuntimeError(error)
+    return answered
 
 
 class _Unused:

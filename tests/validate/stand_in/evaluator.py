@@ -1,4 +1,4 @@
-"""The reference evaluator at the other end of a pipe: a model file, then inputs in and (error, outputs) out."""
+"""The reference evaluator at the other end of a pipe: (path, inputs) in, (error, outputs) out; None loads the file."""
 
 import os
 import pickle
@@ -19,18 +19,17 @@ def say(error, answered=None):
     answers.flush()
 
 
-try:
-    model = load_model(Path(sys.argv[1]))
-except EvaluationError as error:
-    say(str(error))
-    sys.exit()
-say("")
+models = {}
 while True:
     try:
-        given = pickle.load(sys.stdin.buffer)
+        path, given = pickle.load(sys.stdin.buffer)
     except EOFError:
         break
     try:
-        say("", model.predict(given))
+        if given is None:
+            models = {path: load_model(Path(path))}
+            say("")
+        else:
+            say("", models[path].predict(given))
     except EvaluationError as error:
         say(str(error))
