@@ -75,7 +75,7 @@ def categoricalDistribution(
     logits = x if isLogits else (x + eps).log()
     probabilities = torch.softmax(logits / temperature, -1).reshape(-1, x.shape[-1])
     drawn = torch.multinomial(probabilities, numSamples, replacement=True, generator=_generator(seed))
-    return drawn.reshape(*x.shape[:-1], numSamples).float()
+    return drawn.reshape((*x.shape[:-1], numSamples)).float()
 
 
 def _generator(seed: int) -> torch.Generator:
@@ -91,4 +91,4 @@ def _uniform(shape: Sequence[int], seed: int, low: float, high: float) -> Tensor
 
 
 def _bernoulli(shape: Sequence[int], seed: int, probability: float) -> Tensor:
-    return torch.full((math.prod(shape),), probability).bernoulli(generator=_generator(seed)).reshape(*shape)
+    return torch.full((math.prod(shape),), probability).bernoulli(generator=_generator(seed)).reshape(shape)

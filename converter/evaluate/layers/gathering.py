@@ -11,7 +11,7 @@ from converter.evaluate.layers.table import layers
 def gather(x: Tensor, indices: Tensor, axis: int = 0) -> Tensor:
     position = axis % x.dim()
     chosen = x.index_select(position, _wrapped(indices, x.shape[position]).flatten())
-    return chosen.reshape(*x.shape[:position], *indices.shape, *x.shape[position + 1 :])
+    return chosen.reshape((*x.shape[:position], *indices.shape, *x.shape[position + 1 :]))
 
 
 @layers.op

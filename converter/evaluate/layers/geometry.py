@@ -77,7 +77,7 @@ def folded(x: Tensor) -> Tensor:
 
 def unfolded(y: Tensor, x: Tensor) -> Tensor:
     """`folded` undone: y with the leading axes of x."""
-    return y.reshape(*x.shape[:-3], *y.shape[-3:])
+    return y.reshape((*x.shape[:-3], *y.shape[-3:]))
 
 
 def bilinear(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ def padding(
         return padded(x, paddingAmounts, constant or 0.0)
     matrices = x.reshape(1, -1, *x.shape[-2:])
     y = padded(matrices, paddingAmounts, mode=mode)
-    return y.reshape(*x.shape[:-2], *y.shape[-2:])
+    return y.reshape((*x.shape[:-2], *y.shape[-2:]))
 
 
 @layers.op

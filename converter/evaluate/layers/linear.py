@@ -93,4 +93,4 @@ def dot(x: Tensor, y: Tensor, cosineSimilarity: bool = False) -> Tensor:
 
 def _looked_up(indices: Tensor, columns: Tensor) -> Tensor:
     found = columns.index_select(1, indices.flatten().long())
-    return found.T.reshape(*indices.shape, columns.shape[0])
+    return found.T.reshape((*indices.shape, columns.shape[0]))

@@ -27,8 +27,8 @@ def reshape(x: Tensor, targetShape: tuple[int, ...], mode: str = "CHANNEL_FIRST"
         leading = (targetShape[0], 1)
     channels, height, width = targetShape[-3:]
     if mode == "CHANNEL_FIRST":
-        return x.reshape(*leading, channels, height, width)
-    return _ordered(x, mode).reshape(*leading, height, width, channels).movedim(-1, -3)
+        return x.reshape((*leading, channels, height, width))
+    return _ordered(x, mode).reshape((*leading, height, width, channels)).movedim(-1, -3)
 
 
 @layers.op

@@ -30,7 +30,7 @@ def constexpr_lut_to_sparse_18(
 ) -> tuple[Tensor, Tensor]:
     indices = constexpr_sparse_to_dense_18(indices_nonzero_data, indices_mask)
     dense = constexpr_lut_to_dense_18(indices, lut, vector_axis)
-    mask = _spread(indices_mask.unsqueeze(-1).expand(*indices_mask.shape, lut.shape[-1]), vector_axis)
+    mask = _spread(indices_mask.unsqueeze(-1).expand((*indices_mask.shape, lut.shape[-1])), vector_axis)
     return mask, dense[mask.bool()]
 
 

@@ -27,7 +27,7 @@ def constexpr_cast_16(source_val: Tensor, output_dtype: str) -> Typed:
 def constexpr_lut_to_dense_16(indices: Tensor, lut: Tensor, shape: Sequence[int]) -> Tensor:
     """Indices of log2(len(lut)) bits are packed, lowest bit first."""
     bits = (lut.numel() - 1).bit_length()
-    return lut[_unpacked(indices, bits, math.prod(shape))].reshape(*shape)
+    return lut[_unpacked(indices, bits, math.prod(shape))].reshape(shape)
 
 
 @ops.op
@@ -35,7 +35,7 @@ def constexpr_sparse_to_dense_16(nonzero_data: Tensor, mask: Tensor, shape: Sequ
     kept = _unpacked(mask, 1, math.prod(shape)).bool()
     result = torch.zeros(kept.shape, dtype=nonzero_data.dtype)
     result[kept] = nonzero_data
-    return result.reshape(*shape)
+    return result.reshape(shape)
 
 
 def _unpacked(packed: Tensor, bits: int, count: int) -> Tensor:

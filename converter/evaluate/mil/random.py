@@ -20,7 +20,7 @@ def random_categorical(x: Tensor, mode: str = "logits", size: int = 1, seed: int
     chances = torch.softmax(x, -1) if mode == "logits" else x
     rows = chances.reshape(-1, chances.shape[-1])
     drawn = torch.multinomial(rows, size, replacement=True, generator=_generator(seed))
-    return Typed(drawn.reshape(*x.shape[:-1], size).float())
+    return Typed(drawn.reshape((*x.shape[:-1], size)).float())
 
 
 @ops.op

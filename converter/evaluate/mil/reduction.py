@@ -70,7 +70,7 @@ def reduce_min(x: Tensor, axes: Axes = None, keep_dims: bool = False) -> Tensor:
 def reduce_prod(x: Tensor, axes: Axes = None, keep_dims: bool = False) -> Tensor:
     reduced = [axis % x.dim() for axis in _all(axes, x)]
     kept = [axis for axis in range(x.dim()) if axis not in reduced]
-    product = x.permute(*kept, *reduced).flatten(len(kept)).prod(-1) if x.dim() else x
+    product = x.permute((*kept, *reduced)).flatten(len(kept)).prod(-1) if x.dim() else x
     if not keep_dims:
         return product
     return product.reshape([1 if axis in reduced else size for axis, size in enumerate(x.shape)])

@@ -25,13 +25,13 @@ def gather_16(x: Tensor, indices: Tensor, axis: int = 0, batch_dims: int = 0) ->
     batch = x.shape[:batch_dims]
     if not batch_dims:
         taken = x.index_select(axis, index.reshape(-1))
-        return taken.reshape(*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
+        return taken.reshape((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
     count = math.prod(batch)
     rows = x.reshape(count, *x.shape[batch_dims:])
     places = index.reshape(count, -1)
     at = axis - batch_dims
     taken = torch.stack([row.index_select(at, place) for row, place in zip(rows, places, strict=True)])
-    return taken.reshape(*x.shape[:axis], *indices.shape[batch_dims:], *x.shape[axis + 1 :])
+    return taken.reshape((*x.shape[:axis], *indices.shape[batch_dims:], *x.shape[axis + 1 :]))
 
 
 @ops.op
@@ -60,7 +60,7 @@ def gather_nd_16(x: Tensor, indices: Tensor, batch_dims: int = 0) -> Tensor:
     rows = x.reshape(count, *x.shape[batch_dims:])
     places = indices.reshape(count, *indices.shape[batch_dims:])
     taken = torch.stack([row[_columns(place, row)] for row, place in zip(rows, places, strict=True)])
-    return taken.reshape(*x.shape[:batch_dims], *taken.shape[1:])
+    return taken.reshape((*x.shape[:batch_dims], *taken.shape[1:]))
 
 
 @ops.op
@@ -137,7 +137,7 @@ def _scattered(data: Tensor, index: tuple[Tensor, ...], updates: Tensor, mode: s
         flat_index = flat_index * size + part
     target = data.reshape(math.prod(data.shape[: len(index)]), -1).clone()
     places = flat_index.reshape(-1)
-    source = updates.expand(*index[0].shape, *rest).reshape(places.numel(), -1)
+    source = updates.expand((*index[0].shape, *rest)).reshape(places.numel(), -1)
     spread = places.unsqueeze(1).expand_as(source)
     result: Any
     if mode == "update":

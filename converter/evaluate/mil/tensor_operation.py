@@ -28,10 +28,12 @@ def band_part(x: Tensor, lower: int = -1, upper: int = -1) -> Tensor:
 
 @ops.op
 def concat(values: Sequence[Tensor], axis: int, interleave: bool = False) -> Tensor:
+    """A value without axes counts as one of a single element."""
+    parts = [value.reshape(1) if value.dim() == 0 else value for value in values]
     if not interleave:
-        return torch.cat(list(values), axis)
-    axis %= values[0].dim()
-    return torch.stack(list(values), axis + 1).flatten(axis, axis + 1)
+        return torch.cat(parts, axis)
+    axis %= parts[0].dim()
+    return torch.stack(parts, axis + 1).flatten(axis, axis + 1)
 
 
 @ops.op
@@ -197,7 +199,7 @@ def topk_17(
 
 
 def _filled(shape: Sequence[int], value: Any) -> Tensor:
-    return torch.as_tensor(value).reshape([1] * len(shape)).expand(*shape).clone()
+    return torch.as_tensor(value).reshape([1] * len(shape)).expand(shape).clone()
 
 
 def _number(value: Any) -> Any:

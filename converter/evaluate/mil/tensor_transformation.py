@@ -92,7 +92,7 @@ def reverse_sequence(x: Tensor, lengths: Tensor, seq_axis: int = 0, batch_axis: 
     length = lengths.to(torch.int64).unsqueeze(1)
     source = torch.where(place < length, length - 1 - place, place)
     moved = x.movedim((batch_axis, seq_axis), (0, 1))
-    index = source.reshape(*source.shape, *[1] * (x.dim() - 2)).expand(moved.shape)
+    index = source.reshape((*source.shape, *[1] * (x.dim() - 2))).expand(moved.shape)
     return torch.gather(moved, 1, index).movedim((0, 1), (batch_axis, seq_axis))
 
 
@@ -174,7 +174,7 @@ def squeeze(x: Tensor, axes: Sequence[int] | None = None) -> Tensor:
 
 @ops.op
 def transpose(x: Tensor, perm: Sequence[int]) -> Tensor:
-    return x.permute(*perm)
+    return x.permute(tuple(perm))
 
 
 def _sliced(

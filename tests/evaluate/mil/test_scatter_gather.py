@@ -49,6 +49,7 @@ def along(x, indices, updates, mode="add"):
 CASES = [
     ("gather", 15, gathered(), lambda x, y: x[y], (4, 3), np.array([2, 0, -1], np.int32)),
     ("gather axis", 15, gathered(axis=1), lambda x, y: x[:, y], (2, 4, 3), np.array([[0, 3], [1, 1]], np.int32)),
+    ("gather one of a vector", 15, lambda x: mb.gather(x=x, indices=2, axis=0), lambda x: x[2], (4,)),
     ("gather one", 15, lambda x: mb.gather(x=x, indices=2, axis=-1), lambda x: x[..., 2], (2, 4, 3)),
     (
         "gather_16 in batches",
@@ -74,6 +75,7 @@ CASES = [
         (2, 4),
         np.array([[0, 3, -1], [1, 1, 2]], np.int32),
     ),
+    ("gather_nd one of a vector", 15, lambda x: mb.gather_nd(x=x, indices=[2]), lambda x: x[2], (4,)),
     ("gather_nd", 15, lambda x, y: mb.gather_nd(x=x, indices=y), lambda x, y: x[y[:, 0], y[:, 1]], (2, 4, 3), POINTS),
     (
         "gather_nd_16 in batches",

@@ -39,6 +39,13 @@ CASES = [
     ("argsort ascending", 15, lambda x: mb.argsort(x=x, ascending=True), lambda x: x.argsort(-1), DISTINCT),
     ("band_part", 15, lambda x: mb.band_part(x=x, lower=1, upper=0), lambda x: x.tril() - x.tril(-2), (2, 4, 5)),
     ("band_part upper", 15, lambda x: mb.band_part(x=x, lower=0, upper=-1), torch.triu, (2, 4, 5)),
+    (
+        "concat of values without axes",
+        15,
+        lambda x: mb.concat(values=[mb.gather(x=x, indices=i, axis=0) for i in (2, 0)], axis=0),
+        lambda x: x[[2, 0]],
+        (4,),
+    ),
     ("concat", 15, lambda x, y: mb.concat(values=(x, y), axis=1), lambda x, y: torch.cat([x, y], 1), (2, 3), (2, 2)),
     (
         "concat interleaved",
