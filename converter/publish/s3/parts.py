@@ -1,15 +1,19 @@
 """A version whose models several machines publish: each its own files and their record, the last one what names them.
 
-`parts/2-of-4.json` under the version's prefix is the record of a part whose files are all there. It says everything
-that is needed to close the version, so that whoever finds the parts complete can do it, and do it again.
+`parts/2-of-4.json` under the version's prefix is the record of a part whose files are all there. The parts say
+everything that is needed to close the version, so that whoever finds them complete can do it, and do it again. The list
+of all models, which each part expects, lies once beside them: ten thousand parts that repeat ten thousand names would
+be gigabytes.
 """
 
 import contextlib
+import hashlib
 import json
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from converter.errors import ManifestError, PublishError
@@ -57,17 +61,20 @@ def hold(bucket: Bucket, where: Place, record: BuildRecord, *, replaces: bool) -
             "publish under another tag; `existing: replace` overwrites it",
             where,
         )
-    return there is not None and same_promise(there, record)
+    return same_promise(there, stored(record))
 
 
 def enter(bucket: Bucket, where: Place, record: BuildRecord) -> None:
     """Say that this part's files are all there; the same part, built again, leaves the first record as it is."""
-    at = key(where, shard_of(record.shard))
+    at, short = key(where, shard_of(record.shard)), stored(record)
+    names = names_key(where, short)
+    if names not in bucket.sizes(names):
+        bucket.swap(names, _names(record), None)  # where another was quicker it is the same list
     for _ in range(TRIES):
         found = bucket.read(at)
-        if found is not None and same_promise(_parsed(found[0], at), record):
+        if found is not None and same_promise(_parsed(found[0], at), short):
             return
-        if bucket.swap(at, to_json(record).encode(), found[1] if found else None):
+        if bucket.swap(at, to_json(short).encode(), found[1] if found else None):
             return
     raise _refusal(f"others changed part {record.shard} {TRIES} times meanwhile", "run it again", where)
 
@@ -84,7 +91,11 @@ def read_all(bucket: Bucket, where: Place, total: int) -> Parts:
         found = dict(zip(keys, readers.map(lambda one: _read(bucket, one), keys), strict=True))
     if gone := [one for one, record in found.items() if record is None]:
         raise _refusal(f"parts are gone since a moment ago: {listed(gone)}", "publish them again", where)
-    return Parts(total=total, records={one: record for one, record in found.items() if record is not None})
+    short = {one: record for one, record in found.items() if record is not None}
+    lists = {record.expected: _read_names(bucket, where, record) for record in short.values()}
+    return Parts(
+        total=total, records={one: replace(record, expected=lists[record.expected]) for one, record in short.items()}
+    )
 
 
 def gather(bucket: Bucket, where: Place, total: int | None) -> Parts:
@@ -155,6 +166,15 @@ def closed(bucket: Bucket, where: Place, record: BuildRecord) -> Iterator[tuple[
         yield Finished(folder=folder, record=record, files=(*_built(record), *last)), last
 
 
+def stored(record: BuildRecord) -> BuildRecord:
+    """A part's record with the digest of its list of models instead of the list."""
+    return replace(record, expected=(f"sha256:{hashlib.sha256(_names(record)).hexdigest()}",))
+
+
+def names_key(where: Place, short: BuildRecord) -> str:
+    return where.key(f"{FOLDER}models-{short.expected[0].removeprefix('sha256:')}.json")
+
+
 def same_promise(one: BuildRecord | None, other: BuildRecord) -> bool:
     """Whether two records promise people the same files; when and how fast they were made does not matter."""
     return one is not None and _promise(one) == _promise(other)
@@ -178,6 +198,26 @@ def _there(bucket: Bucket, where: Place) -> dict[int, list[Shard]]:
             shard = shard_of(name.removeprefix(folder).removesuffix(".json").replace("-of-", "/"))
             found.setdefault(shard.total, []).append(shard)
     return found
+
+
+def _names(record: BuildRecord) -> bytes:
+    return json.dumps(record.expected, ensure_ascii=False).encode()
+
+
+def _read_names(bucket: Bucket, where: Place, short: BuildRecord) -> tuple[str, ...]:
+    """The list of models that a part's record names by its digest."""
+    if not re.fullmatch(r"sha256:[0-9a-f]{64}", "".join(short.expected)):
+        return short.expected
+    at = names_key(where, short)
+    found = bucket.read(at)
+    names = tuple(json.loads(found[0])) if found and _is_digest_of(found[0], short) else ()
+    if not names:
+        raise _refusal(f"{at}, the list of all models, is gone or was changed", "publish a shard again", where)
+    return names
+
+
+def _is_digest_of(content: bytes, short: BuildRecord) -> bool:
+    return short.expected == (f"sha256:{hashlib.sha256(content).hexdigest()}",)
 
 
 def _read(bucket: Bucket, at: str) -> BuildRecord | None:

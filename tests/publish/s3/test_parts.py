@@ -14,6 +14,7 @@ from converter.publish.s3 import parts as parts_module
 NAMES = ("a", "b", "c")
 CLOSING = ["net/index.json", "net/latest.json", "net/v1/SHA256SUMS", "net/v1/build.json", "net/v1/report.md"]
 PARTS = [f"net/v1/parts/{i}-of-3.json" for i in (1, 2, 3)]
+MODELS = f"net/v1/parts/models-{hashlib.sha256(json.dumps(NAMES).encode()).hexdigest()}.json"
 FILES = [f"net/v1/{name}.mlmodel" for name in NAMES]
 
 
@@ -70,7 +71,7 @@ def test_the_last_part_finishes_the_release_whichever_it_is(shelf, make_parts, o
         assert not set(CLOSING) & set(shelf.listed())
     published = shelf.publish(dists[order[-1]])
     assert "which completes the version" in published.target
-    assert sorted(shelf.listed()) == sorted([*CLOSING, *PARTS, *FILES])
+    assert sorted(shelf.listed()) == sorted([*CLOSING, *PARTS, *FILES, MODELS])
     assert shelf.read_latest() == "v1"
     latest = shelf.json("net/latest.json")
     assert [f["name"] for f in latest["files"]] == [
@@ -305,10 +306,24 @@ def test_unfinished_uploads_of_other_shards_are_left_alone_until_the_release_is_
     assert shelf.unfinished() == []
 
 
-def test_a_part_read_back_is_the_part_that_was_sent(shelf, make_parts):
-    (dist, *_) = make_parts()
+def test_a_part_is_its_record_with_the_list_of_models_beside_it(shelf, make_parts):
+    dist = make_parts()[0]
     shelf.publish(dist)
-    stored = shelf.get(PARTS[0])
-    assert hashlib.sha256(stored).hexdigest() == shelf.head(PARTS[0])["Metadata"]["sha256"]
-    assert json.loads(stored) == json.loads((dist / "build.json").read_text())
+    stored = shelf.json(PARTS[0])
+    own = json.loads((dist / "build.json").read_text())
+    assert (stored.pop("expected"), own.pop("expected")) == ([f"sha256:{MODELS[-69:-5]}"], list(NAMES))
+    assert stored == own
+    assert shelf.json(MODELS) == list(NAMES)
     assert finished(dist).record.shard == "1/3"
+
+
+def test_a_changed_list_of_models_closes_nothing(shelf, make_parts, finalize):
+    dists = make_parts()
+    for dist in dists[:2]:
+        shelf.publish(dist)
+    shelf.put(MODELS, b'["a"]')
+    assert "the list of all models, is gone or was changed" in refusal(shelf.publish, dists[2])
+    shelf.client.delete_object(Bucket=shelf.name, Key=MODELS)
+    shelf.publish(make_parts(seconds=2.0, folder="again")[0])  # puts it back
+    finalize()
+    assert shelf.read_latest() == "v1"
