@@ -118,8 +118,12 @@ def in_workspace(path: str) -> str:
     """
     workspace = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd()).resolve()
     for base in (Path.cwd(), workspace):
-        found = (base / path).resolve()
-        if found.exists():
+        try:
+            found = (base / path).resolve()
+            is_there = found.exists()
+        except (OSError, ValueError):  # no path at all: too long, say
+            return ""
+        if is_there:
             return found.relative_to(workspace).as_posix() if found.is_relative_to(workspace) else ""
     return "" if Path(path).is_absolute() else path
 

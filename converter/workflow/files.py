@@ -17,7 +17,7 @@ def write_outputs(outputs: Mapping[str, str]) -> None:
     file = os.environ.get("GITHUB_OUTPUT")
     if not file:
         return
-    with Path(file).open("a", encoding="utf-8", newline="\n") as target:
+    with Path(file).open("a", encoding="utf-8", errors="surrogateescape", newline="\n") as target:
         for name, value in outputs.items():
             delimiter = f"end-{secrets.token_hex(16)}"
             target.write(f"{name.replace('_', '-')}<<{delimiter}\n{value}\n{delimiter}\n")

@@ -114,6 +114,7 @@ def test_each_complaint_about_a_manifest_is_an_error_on_its_line(workspace, monk
             "apps/models/models.yml",
         ),
         (ManifestError("../elsewhere.yml:3:4: no"), "../elsewhere.yml:3:4: no", None),
+        (PublishError(f"{'x' * 3000}:1:2: no path"), f"{'x' * 3000}:1:2: no path", None),
     ],
 )
 def test_another_error_is_one_annotation(workspace, monkeypatch, runner, error, message, file):

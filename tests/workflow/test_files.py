@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from converter.workflow.files import SUMMARY_LIMIT_BYTES, write_outputs, write_summary
@@ -13,6 +15,12 @@ def test_outputs_are_read_back_as_they_were_whatever_they_hold(tmp_path, monkeyp
         "evil": "end-0\nother<<end-0\nx",
         "empty": "",
     }
+
+
+def test_a_path_that_is_no_text_is_written_byte_by_byte(tmp_path, monkeypatch):
+    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
+    write_outputs({"dist": os.fsdecode(b"/tmp/\xff")})
+    assert b"\n/tmp/\xff\n" in (tmp_path / "output").read_bytes()
 
 
 def test_outside_a_workflow_nothing_happens(tmp_path, monkeypatch):
