@@ -14,7 +14,7 @@ Scalar = str | int | float | bool | None
 
 # Far more than a manifest needs, far less than harms: 10,000 models fit, with an inline list of 20,000 labels.
 MAX_BYTES = 8 << 20
-MAX_NODES = 300_000
+MAX_NODES = 200_000
 MAX_DEPTH = 40
 _MAX_NUMBER = 40  # characters; a longer run of digits is a hash, not a number
 
