@@ -108,6 +108,10 @@ def lines(manifest: "Manifest", plan: Plan) -> Iterator[str]:
     heaviest = max(plan.shards, key=lambda planned: planned.size_bytes)
     total = sum(planned.size_bytes for planned in plan.shards)
     yield (
-        f"{len(models)} models, {figures.size(total)}, in {len(plan.shards)} shards; the heaviest is "
-        f"{heaviest.shard}: {len(heaviest.models)} models, {figures.size(heaviest.size_bytes)}"
+        f"{_counted(len(models), 'model')}, {figures.size(total)}, in {_counted(len(plan.shards), 'shard')}; the "
+        f"heaviest is {heaviest.shard}: {_counted(len(heaviest.models), 'model')}, {figures.size(heaviest.size_bytes)}"
     )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
