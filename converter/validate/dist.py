@@ -147,6 +147,10 @@ def _candidate(
 def _failed(
     model: ModelRecord, path: str, digests: dict[str, str], engine: Engine, error: Exception | str
 ) -> CheckedFile:
+    if isinstance(error, ConverterError):  # file and engine are said already
+        file = Path(path).name.removesuffix(".zip")
+        said = ("validate", engine.name, f"{file} on {engine.name}")
+        error.where = tuple(place for place in error.where if place not in said)
     return CheckedFile(model=model.name, file=path, sha256=digests.get(path, ""), engine=engine.name, error=str(error))
 
 
