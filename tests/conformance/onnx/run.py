@@ -67,6 +67,9 @@ def run(chosen: list[Any], *, timeout_s: float) -> Tally:
             except ConversionError as error:
                 tally.not_lowered[case.name] = error.problem.splitlines()[0].removesuffix(":")
                 continue
+            except Exception as error:  # a bug of the frontend is a result of its case
+                tally.different[case.name] = f"the conversion crashed: {type(error).__name__}: {error}"
+                continue
             tasks[case.name] = {"path": path, "given": given}
             expected[case.name] = case, [list(outputs) for _, outputs in case.data_sets]
         for done in workers.run(predicted, tasks, workers=1, logs=folder, timeout_s=timeout_s):
