@@ -85,6 +85,8 @@ class FolderStore:
         for file in self._new:  # by now most of them are old enough for the index to know
             with contextlib.suppress(OSError):
                 self._index.sha256(file)
+        if not self.folder.is_dir():
+            return
         now = time.time()
         mark = self._half / "swept"
         try:
@@ -185,4 +187,4 @@ class FolderStore:
 
 
 def _refusal(folder: Path, error: OSError) -> StoreError:
-    return StoreError(f"{error.filename or folder} cannot be used: {error.strerror}")
+    return StoreError(f"{folder} cannot be used: {error.strerror}")

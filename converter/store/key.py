@@ -129,6 +129,6 @@ def _factory(model: Model, source: FactorySource, around: Surroundings) -> dict[
     """The code that the factory can import, and where it starts from; the factory's own file also if git ignores it."""
     start = {"option folder": Path(os.path.relpath(model.folder, around.root)).as_posix()}
     if source.is_file:
-        place = source.target[0]
-        start[f"file {place}"] = around.index.sha256(model.folder / place)
+        file = model.folder / source.target[0]
+        start[f"file {Path(os.path.relpath(file, around.root)).as_posix()}"] = around.index.sha256(file)
     return {**start, **around.code}

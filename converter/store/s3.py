@@ -103,20 +103,19 @@ class S3Store:
         from boto3.exceptions import Boto3Error
         from botocore.exceptions import BotoCoreError, ClientError
 
-        key = f"{self.prefix}{name}"
-        place = f"s3://{self.bucket}/{key}"
+        key, place = f"{self.prefix}{name}", f"s3://{self.bucket}/{self.prefix}"
         try:
             yield key
         except ClientError as error:
             said = _code(error)
             if said in _MISSING:
-                raise DamagedError(f"{place} is missing, though an entry names it") from None
-            raise StoreError(f"{place}: {error.operation_name} answered {said}") from None
+                raise DamagedError(f"{place}{name} is missing, though an entry names it") from None
+            raise StoreError(f"{place} cannot be used: {error.operation_name} answered {said}") from None
         except Boto3Error as error:  # an upload's trouble, with the bucket's answer inside
             found = re.search(r"\(([A-Za-z0-9.]{1,64})\)", str(error))
-            raise StoreError(f"{place}: the upload failed{f' ({found[1]})' if found else ''}") from None
+            raise StoreError(f"{place} cannot be used: an upload failed{f' ({found[1]})' if found else ''}") from None
         except (BotoCoreError, ValueError) as error:
-            raise StoreError(f"{place} cannot be reached ({type(error).__name__})") from None
+            raise StoreError(f"{place} cannot be used: {type(error).__name__}") from None
         except OSError as error:
             raise StoreError(f"{error.filename or place}: {error.strerror}") from None
 

@@ -12,8 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from converter.manifest import read_manifest
 from converter.model import Artifact, Attempt, Conversion, Metadata, ModelRecord, SourceFile, Target, Validation
-from converter.store import Index
-from converter.store.key import ingredients
+from converter.store import Index, surroundings
+from converter.store.key import ingredients, key_of
 from converter.store.surroundings import Surroundings
 
 MANIFEST = """
@@ -122,7 +122,7 @@ class Repository:
         conversion = Conversion(
             route="onnx",
             target=Target(format="mlmodel", deployment_target="iOS13", compute_precision="float32"),
-            path=place / f"{name}.mlmodel",
+            path=Path(f"{name}.mlmodel"),
             seconds=1.0,
             versions={},
         )
@@ -145,16 +145,16 @@ class Repository:
             key=made.key,
         )
 
-    def with_other_bytes(self, record: ModelRecord) -> ModelRecord:
-        """The record of a model that is made of something else."""
+    def of_other_tools(self, record: ModelRecord) -> ModelRecord:
+        """The record of a model that other tools made."""
         parts = {**record.ingredients, "tool torch": "0.1"}
-        from converter.store.key import key_of
-
         return replace(record, ingredients=parts, key=key_of(parts))
 
 
 @pytest.fixture
-def repository(tmp_path):
+def repository(tmp_path, monkeypatch):
+    (tmp_path / "ours").mkdir()
+    monkeypatch.setattr(surroundings, "_OURS", tmp_path / "ours")  # a smaller converter, which is quicker to read
     return Repository(tmp_path / "repository")
 
 

@@ -1,0 +1,192 @@
+"""Which models of a run are reused, from where, and what is said of the others."""
+
+import os
+from dataclasses import replace
+
+import pytest
+
+from converter.errors import ManifestError
+from converter.store.reuse import Reuse, explained
+
+LONG_AGO = 1_500_000_000
+
+
+@pytest.fixture
+def dist(tmp_path):
+    return tmp_path / "dist"
+
+
+@pytest.fixture
+def reuse(repository, tmp_path):
+    """What a new run would reuse; `said` is what it complained of."""
+    said: list[str] = []
+
+    def begin(**options):
+        manifest = repository.manifest
+        settings = {"cache": repository.cache, "store": str(tmp_path / "store"), "say": said.append, **options}
+        return Reuse(manifest, manifest.models, **settings)
+
+    begin.said = said
+    return begin
+
+
+@pytest.fixture
+def earlier(repository, reuse, dist):
+    """All models converted and kept."""
+    records = {}
+    with reuse() as run:
+        for name in ("made", "graph", "seen"):
+            records[name] = run.keyed(repository.built(name, dist))
+            run.put(records[name], dist / name)
+    assert all(record.key for record in records.values())
+    return records
+
+
+def folders(tmp_path, names):
+    for name in names:
+        (tmp_path / "work" / name).mkdir(parents=True)
+    return {name: tmp_path / "work" / name for name in names}
+
+
+def test_what_lies_in_the_output_folder_stays_there(reuse, dist, earlier):
+    with reuse() as run:
+        found = run.in_place(dist, earlier)
+    assert found == {name: replace(record, reused=True) for name, record in earlier.items()}
+
+
+def test_a_reused_record_says_where_the_model_stands_now(repository, reuse, dist, earlier):
+    repository.text = "# one line more\n" + repository.text
+    with reuse() as run:
+        (record, *_) = run.in_place(dist, earlier).values()
+    assert record.place == "models.yml:6:5 made"
+    assert record.commit == earlier["made"].commit  # of then: that is when it was converted
+
+
+def test_without_an_output_folder_models_come_out_of_the_store(reuse, tmp_path, earlier):
+    with reuse() as run:
+        found = run.from_store(folders(tmp_path, earlier))
+    assert found == {name: replace(record, reused=True) for name, record in earlier.items()}
+    assert (tmp_path / "work/graph/graph.mlmodel").read_text() == "a model of graph"
+
+
+def test_anew_reuses_nothing(reuse, dist, tmp_path, earlier):
+    with reuse(anew=True) as run:
+        assert run.in_place(dist, earlier) == {}
+        assert run.from_store(folders(tmp_path, earlier)) == {}
+
+
+def test_times_alone_change_nothing(repository, reuse, dist, earlier):
+    for file in [*repository.root.rglob("*"), *dist.rglob("*")]:
+        os.utime(file, (LONG_AGO, LONG_AGO))
+    with reuse() as run:
+        assert set(run.in_place(dist, earlier)) == set(earlier)
+
+
+def test_a_file_of_the_output_folder_that_was_changed_is_fetched_again(reuse, dist, tmp_path, earlier):
+    (dist / "graph/graph.mlmodel").write_text("edited")
+    with reuse() as run:
+        assert set(run.in_place(dist, earlier)) == {"made", "seen"}
+        assert set(run.from_store(folders(tmp_path, ["graph"]))) == {"graph"}
+
+
+def test_a_module_that_git_ignores_counts_once_it_was_imported(repository, reuse, dist, tmp_path, earlier):
+    repository.write("code/generated.py", "VERSION = 2\n")
+    with reuse() as run:
+        assert set(run.in_place(dist, earlier)) == {"graph", "seen"}
+        assert run.from_store(folders(tmp_path, ["made"])) == {}
+        assert run.reasons(dist, earlier)["made"] == "code/generated.py changed"
+
+
+def test_a_model_whose_sources_change_meanwhile_is_not_kept(repository, reuse, dist, tmp_path):
+    with reuse() as run:
+        record = repository.built("made", dist)
+        repository.write("code/layers.py", "WIDTH = 3\n")
+        record = run.keyed(record)
+        run.put(record, dist / "made")
+        assert record.key == ""
+    assert not (tmp_path / "store").exists()
+
+
+def test_what_did_not_pass_is_neither_kept_nor_reused(repository, reuse, dist, tmp_path):
+    failed = replace(repository.built("graph", dist), error="psnr_db is too low", exit_code=5)
+    with reuse() as run:
+        run.put(run.keyed(failed), dist / "graph")
+        assert run.in_place(dist, {"graph": failed}) == {}
+        assert run.reasons(dist, {"graph": failed})["graph"] == "it did not pass the last time"
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_damaged_entry_is_said_and_converted_anew(reuse, tmp_path, earlier):
+    key = earlier["graph"].key
+    file = tmp_path / "store" / key[:2] / key / "graph.mlmodel"
+    file.chmod(0o644)
+    file.write_text("edited")
+    with reuse() as run:
+        found = run.from_store(folders(tmp_path, earlier))
+    assert set(found) == {"made", "seen"}
+    assert reuse.said == [f"note: graph: entry {key[:12]} is damaged: graph.mlmodel is not the file of its record"]
+    assert list((tmp_path / "work/graph").iterdir()) == []
+
+
+def test_a_store_in_trouble_is_said_once_and_stops_nothing(repository, reuse, dist, tmp_path):
+    (tmp_path / "taken").write_text("")
+    with reuse(store=str(tmp_path / "taken")) as run:
+        assert run.from_store(folders(tmp_path, ["made", "graph", "seen"])) == {}
+        record = run.keyed(repository.built("graph", dist))
+        run.put(record, dist / "graph")
+    assert len(reuse.said) == 2  # reading, and writing
+    assert all("taken" in words for words in reuse.said)
+
+
+@pytest.mark.parametrize("text", ["gs://bucket/prefix", "s3://", "s3://user:secret@bucket/x", "https://host/x"])
+def test_another_address_is_refused(reuse, text):
+    with pytest.raises(ManifestError, match="this is no store"):
+        reuse(store=text)
+
+
+def explains(repository, tmp_path, dist):
+    return explained(repository.manifest, dist=dist, cache=repository.cache, store=str(tmp_path / "store"))
+
+
+CHANGES = {
+    "options changed (formats)": ("graph", lambda r: r.text.replace("formats: [mlmodel]\n    extra", "extra")),
+    "code/layers.py changed": ("made", lambda r: r.write("code/layers.py", "WIDTH = 2\n")),
+    "code/more.py is new": ("made", lambda r: r.write("code/more.py", "")),
+    "code/net.py changed, code/layers.py is gone": (
+        "made",
+        lambda r: (r.write("code/net.py", "def build(width): ..."), (r.root / "code/layers.py").unlink()),
+    ),
+    "heldout/cat/1.png changed": ("made", lambda r: r.write("heldout/cat/1.png", "two")),
+    "nets/net.weights changed": ("graph", lambda r: r.write_graph(1.0)),
+    "labels come from a URL without sha256": (
+        "made",
+        lambda r: r.text.replace("labels: labels.txt", "labels: {url: 'https://example.org/labels.txt'}"),
+    ),
+}
+
+
+@pytest.mark.parametrize("empty", [False, True], ids=["output folder", "store alone"])
+@pytest.mark.parametrize("words", CHANGES)
+def test_a_change_is_explained_by_its_name(repository, earlier, tmp_path, dist, words, empty, monkeypatch):
+    model, change = CHANGES[words]
+    monkeypatch.setattr("converter.store.reuse.earlier", lambda folder: {} if empty else earlier)
+    assert set(explains(repository, tmp_path, dist).values()) == {"unchanged"}
+    changed = change(repository)
+    if isinstance(changed, str):
+        repository.text = changed
+    expected = dict.fromkeys(earlier, "unchanged") | {model: words}
+    assert explains(repository, tmp_path, dist) == expected
+
+
+def test_another_version_is_explained(repository, reuse, dist, earlier, monkeypatch):
+    import importlib.metadata
+
+    real = importlib.metadata.version
+    version = real("coremltools")
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "9.1" if name == "coremltools" else real(name))
+    with reuse() as run:
+        assert run.reasons(dist, earlier)["graph"] == f"coremltools {version} -> 9.1"
+
+
+def test_a_model_that_was_never_there_is_new(repository, dist, tmp_path):
+    assert set(explains(repository, tmp_path, dist).values()) == {"new"}
