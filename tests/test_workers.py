@@ -119,9 +119,9 @@ def test_what_a_worker_prints_stays_out_of_the_way_unless_asked_for(tmp_path, ca
 @pytest.mark.timeout(60)
 def test_a_task_that_takes_too_long_ends_with_all_that_it_started(tmp_path):
     tasks = {name: {"act": act} for name, act in (("a", "hang with a child"), ("b", "return"))}
-    events = list(workers.run(job, tasks, workers=1, logs=tmp_path, timeout_s=6))
+    events = list(workers.run(job, tasks, workers=1, logs=tmp_path, timeout_s=10))
     late, after = (event for event in events if isinstance(event, workers.Done))
-    assert late.error.problem.startswith("no answer within 6 s")
+    assert late.error.problem.startswith("no answer within 10 s")
     assert isinstance(after.result, int), "the next task goes on"
     (child,) = (event.said for event in events if isinstance(event, workers.Event) and isinstance(event.said, int))
     with contextlib.suppress(ProcessLookupError):
