@@ -96,7 +96,8 @@ class EvaluatedModel:
                 raise EvaluationError(f"there is no output or value {unknown[0]!r}", fix=fix)
             if isinstance(self._executor, Pipeline):
                 return self._executor.run(features.known(self._inputs, data), wanted)
-            return self._answer({**features.accept(self._inputs, data), **(state or {})}, wanted)
+            rank5 = isinstance(self._executor, Network) and self._executor.rank5
+            return self._answer({**features.accept(self._inputs, data, rank5=rank5), **(state or {})}, wanted)
         except EvaluationError as error:
             error.within(self.name)
             raise

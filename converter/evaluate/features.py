@@ -21,17 +21,18 @@ _NUMPY: dict[str, Any] = {
 _MODES = {"RGB": "RGB", "BGR": "RGB", "GRAYSCALE": "L", "GRAYSCALE_FLOAT16": "F"}
 
 
-def accept(features: Sequence[Any], given: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+def accept(features: Sequence[Any], given: Mapping[str, Any], *, rank5: bool = False) -> dict[str, torch.Tensor]:
     """The inputs as tensors, typed as the description says; an image becomes float32 [1, C, H, W], pixels as they are.
 
-    `features` are the FeatureDescription messages. Raises EvaluationError that names every input that does not fit.
+    Where `rank5`, as in old networks, [C] and [C, H, W] may be given as sequences [Seq, Batch, C, H, W] too. `features`
+    are the FeatureDescription messages. Raises EvaluationError that names every input that does not fit.
     """
     complaints = _unknown(features, given)
     accepted = {}
     for feature in features:
         if feature.name in given:
             try:
-                accepted[feature.name] = _accept(feature.type, given[feature.name])
+                accepted[feature.name] = _accept(feature.type, given[feature.name], rank5)
             except EvaluationError as error:
                 complaints.append(f"the input {feature.name!r} {error}")
         elif (default := _default(feature.type)) is not None:
@@ -83,12 +84,12 @@ def array(value: torch.Tensor) -> np.ndarray:
     return content.copy()
 
 
-def _accept(kind: Any, value: Any) -> torch.Tensor:
+def _accept(kind: Any, value: Any, rank5: bool) -> torch.Tensor:
     which = kind.WhichOneof("Type")
     if which == "imageType":
         return _pixels(kind.imageType, value)
     if which == "multiArrayType":
-        return _multi_array(kind.multiArrayType, value)
+        return _multi_array(kind.multiArrayType, value, rank5)
     if which in ("doubleType", "int64Type") and np.ndim(value) == 0 and np.isreal(value):
         return torch.tensor([value], dtype=torch.float32 if which == "doubleType" else torch.int32)
     raise EvaluationError(f"is of type {which}, which cannot be evaluated")
@@ -130,7 +131,7 @@ def _check_image_size(image: Any, height: int, width: int) -> None:
         raise EvaluationError(f"needs an image of {allowed} pixels (width x height), got {width} x {height}")
 
 
-def _multi_array(kind: Any, value: Any) -> torch.Tensor:
+def _multi_array(kind: Any, value: Any, rank5: bool) -> torch.Tensor:
     if isinstance(value, Image.Image):
         raise EvaluationError("is a multi-array; give a number array, not a PIL image")
     content = np.asarray(value.detach().cpu() if isinstance(value, torch.Tensor) else value)
@@ -139,7 +140,8 @@ def _multi_array(kind: Any, value: Any) -> torch.Tensor:
     name = FeatureTypes_pb2.ArrayFeatureType.ArrayDataType.Name(kind.dataType)
     if name not in _NUMPY:
         raise EvaluationError(f"has the data type {name}, which cannot be evaluated")
-    _check_shape(kind, content.shape)
+    if not (rank5 and _is_sequence(kind, content.shape)):
+        _check_shape(kind, content.shape)
     wanted = _NUMPY[name]
     if np.issubdtype(wanted, np.integer):
         limits = np.iinfo(wanted)
@@ -152,6 +154,12 @@ def _multi_array(kind: Any, value: Any) -> torch.Tensor:
     content = content.reshape(content.shape or (1,) * len(kind.shape))
     with np.errstate(over="ignore"):
         return torch.from_numpy(np.array(content, dtype=wanted, order="C"))
+
+
+def _is_sequence(kind: Any, shape: Sequence[int]) -> bool:
+    """Whether this is [Seq, Batch, ...] of what an old network declares, without its sizes of sequence and batch."""
+    declared = tuple(kind.shape)
+    return len(shape) == 5 and tuple(shape[2:]) == {1: (*declared, 1, 1), 3: declared}.get(len(declared))
 
 
 def _check_shape(kind: Any, shape: Sequence[int]) -> None:
@@ -190,7 +198,7 @@ def _default(kind: Any) -> torch.Tensor | None:
         return None
     which = kind.multiArrayType.WhichOneof("defaultOptionalValue")
     value = getattr(kind.multiArrayType, which) if which else 0
-    return _multi_array(kind.multiArrayType, np.full(tuple(kind.multiArrayType.shape), value))
+    return _multi_array(kind.multiArrayType, np.full(tuple(kind.multiArrayType.shape), value), False)
 
 
 def _picture(image: Any, value: torch.Tensor) -> Image.Image:

@@ -4,6 +4,7 @@ import coremltools as ct
 import numpy as np
 import pytest
 import torch
+from coremltools.models import datatypes
 from PIL import Image
 
 from converter.errors import EvaluationError
@@ -145,3 +146,23 @@ def test_a_scalar_has_the_shape_1(convert):
     answer = load_model(path).predict({"x": np.ones((2, 3))})["y"]
     assert answer.shape == (1,)
     assert answer.tolist() == [6.0]
+
+
+def rank5_network(declared):
+    """One that adds 1, as written before iOS 13."""
+    features = ([("x", datatypes.Array(*declared))], [("y", None)])
+    builder = ct.models.neural_network.NeuralNetworkBuilder(*features)
+    builder.add_elementwise("add", ["x"], "y", mode="ADD", alpha=1.0)
+    return ct.models.MLModel(builder.spec, skip_model_load=True)
+
+
+@pytest.mark.parametrize(("declared", "given"), [((3,), (7, 2, 3, 1, 1)), ((3, 2, 4), (7, 1, 3, 2, 4))])
+def test_old_networks_take_sequences_of_what_they_declare(declared, given):
+    x = np.arange(np.prod(given), dtype=np.float32).reshape(given)
+    np.testing.assert_array_equal(load_model(rank5_network(declared)).predict({"x": x})["y"], x + 1)
+
+
+@pytest.mark.parametrize(("declared", "given"), [((3,), (7, 2, 4, 1, 1)), ((3, 2, 4), (7, 1, 3, 4, 2)), ((3,), (7, 3))])
+def test_old_networks_refuse_sequences_of_something_else(declared, given):
+    with pytest.raises(EvaluationError, match="needs the shape"):
+        load_model(rank5_network(declared)).predict({"x": np.zeros(given)})

@@ -1,5 +1,6 @@
 """From the model's inputs to what a network's first layer sees: preprocessing of images, and ranks."""
 
+import math
 from typing import Any
 
 import torch
@@ -37,11 +38,18 @@ def entered(value: Tensor, feature: Any, network: Any) -> Tensor:
 
 
 def left(value: Tensor, feature: Any | None, network: Any) -> Tensor:
-    """A value as the model's output: a network of rank 5 answers in the shape that the description declares."""
-    if feature is None or network.arrayInputShapeMapping != _RANK5_ARRAYS or value.dim() != 5:
+    """A value as the model's output, in the shape that the description declares.
+
+    A network of rank 5 declares another rank than it computes; one that is fed an image, [1, C, H, W], may leave out
+    the leading axis.
+    """
+    declared = tuple(feature.type.multiArrayType.shape) if feature is not None else ()
+    if not declared or tuple(value.shape) == declared:
         return value
-    declared = tuple(feature.type.multiArrayType.shape)
-    return value.reshape(declared) if declared and value.numel() == torch.Size(declared).numel() else value
+    if network.arrayInputShapeMapping == _RANK5_ARRAYS:
+        return value.reshape(declared) if value.dim() == 5 and value.numel() == math.prod(declared) else value
+    extra = value.dim() - len(declared)
+    return value.reshape(declared) if extra > 0 and tuple(value.shape) == (1,) * extra + declared else value
 
 
 def check_preprocessing(network: Any, inputs: dict[str, Any]) -> None:

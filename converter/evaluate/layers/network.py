@@ -14,6 +14,7 @@ from converter.evaluate.layers.activation import identity
 from converter.evaluate.layers.binding import arguments, check, unshadowed
 from converter.evaluate.layers.inputs import check_preprocessing, entered, left
 from converter.evaluate.layers.table import layers
+from converter.evaluate.proto import NeuralNetwork_pb2
 from converter.registry import Op
 
 _KINDS = ("neuralNetwork", "neuralNetworkClassifier", "neuralNetworkRegressor")
@@ -102,6 +103,11 @@ class Network:
         self._layers = tuple(_prepared(self._message.layers, complaints))
         if complaints:
             raise _joined(complaints)
+
+    @property
+    def rank5(self) -> bool:
+        """Whether arrays are [Seq, Batch, C, H, W] within the network, as in all before iOS 13."""
+        return bool(self._message.arrayInputShapeMapping == NeuralNetwork_pb2.RANK5_ARRAY_MAPPING)
 
     def value_names(self) -> set[str]:
         """What a run can give: every output of a layer that stands in no nested network."""

@@ -36,6 +36,10 @@ def splitND(x: Tensor, axis: int = 0, numSplits: int = 0, splitSizes: tuple[int,
 
 @layers.op
 def transpose(x: Tensor, axes: tuple[int, ...] = ()) -> Tensor:
+    """An image's leading axis of size 1 need not be named: coremltools writes [1, 2, 0] for [1, C, H, W]."""
+    unnamed = x.dim() - len(axes)
+    if unnamed > 0 and all(size == 1 for size in x.shape[:unnamed]):
+        return x.permute((*range(unnamed), *(axis + unnamed if axis >= 0 else axis for axis in axes)))
     return x.permute(axes)
 
 

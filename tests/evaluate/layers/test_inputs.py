@@ -74,6 +74,15 @@ def test_rank_five_outputs_take_their_declared_shape(model):
     assert Network(spec).run({"x": torch.arange(24.0).reshape(2, 3, 4)}, ["y"])["y"].tolist() == list(range(24))
 
 
+def test_an_image_fed_output_may_leave_out_the_leading_axis(model):
+    """As coremltools' test_multiarray_to_image_input_util expects, with a transposition of three axes too."""
+    for kind, fields, shape in (("copy", {}, (3, 2, 4)), ("transpose", {"axes": [1, 2, 0]}, (2, 4, 3))):
+        spec = model([(kind, ["x"], ["y"], fields)], ["x"])
+        spec.description.output[0].type.multiArrayType.shape.extend(shape)
+        y = Network(spec).run({"x": PIXELS}, ["y"])["y"]
+        assert torch.equal(y, PIXELS[0] if kind == "copy" else PIXELS[0].permute(1, 2, 0))
+
+
 def test_rank_five_arrays_of_other_ranks_are_refused(model):
     network = Network(model([("copy", ["x"], ["y"], {})], ["x"], rank5=True))
     with pytest.raises(EvaluationError, match=r'input "x": an array of rank 2 \(\[3, 4\]\) for a network of rank 5'):
