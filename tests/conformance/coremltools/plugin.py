@@ -1,5 +1,7 @@
 """The pytest plugin: installs the stand-in, chooses tests, tightens fp16, and writes down what became of each test."""
 
+import asyncio
+import inspect
 import json
 import os
 import random
@@ -111,6 +113,15 @@ def pytest_runtest_protocol(item, nextitem):
         return (yield)
     finally:
         ledger.append(state["path"], _record(name, state["reports"], time.monotonic() - start))
+
+
+def pytest_pyfunc_call(pyfuncitem):
+    """Some tests of debugging tools are coroutines, for which coremltools has a plugin of pytest that is not needed."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = pyfuncitem._fixtureinfo.argnames
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+    return True
 
 
 @pytest.hookimpl(wrapper=True)

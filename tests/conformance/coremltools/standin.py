@@ -19,6 +19,8 @@ from converter.evaluate.proto import MIL_pb2
 SPECIFICATION_VERSION = 10
 MACOS_VERSION = (15, 0)
 _COMPILED = "source"
+# What Core ML refuses too while it opens a model: layers whose code is in the app, functions that are not there.
+_REFUSED_BY_CORE_ML = ("a custom layer's code is in the app", "the model has no function")
 
 
 class Tally:
@@ -80,8 +82,8 @@ class MLModelProxy:
             tally.computes_fp16 = _computes_fp16(self.model.spec)
         except EvaluationError as error:
             tally.refusals.append(str(error))
-            if "custom layer" in str(error):
-                raise RuntimeError(str(error)) from error  # Core ML refuses it too: the layer's code is in the app
+            if any(words in str(error) for words in _REFUSED_BY_CORE_ML):
+                raise RuntimeError(str(error)) from error
             raise
 
     def predict(self, data, state=None):
