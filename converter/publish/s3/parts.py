@@ -92,9 +92,10 @@ def read_all(bucket: Bucket, where: Place, total: int) -> Parts:
     if gone := [one for one, record in found.items() if record is None]:
         raise _refusal(f"parts are gone since a moment ago: {listed(gone)}", "publish them again", where)
     short = {one: record for one, record in found.items() if record is not None}
-    lists = {record.expected: _read_names(bucket, where, record) for record in short.values()}
+    lists = {record.expected: record for record in short.values()}  # one, unless commits are mixed
+    names = {digest: _read_names(bucket, where, record) for digest, record in lists.items()}
     return Parts(
-        total=total, records={one: replace(record, expected=lists[record.expected]) for one, record in short.items()}
+        total=total, records={one: replace(record, expected=names[record.expected]) for one, record in short.items()}
     )
 
 
