@@ -1,11 +1,12 @@
 """What a release holds already, file by file: by digest, never by name alone."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from converter.errors import PublishError
 from converter.model import Artifact
+from converter.package.dist import RECORD, REPORT
 from converter.publish import Finished
 from converter.publish.github.names import asset_name, flat_name, temporary_name, temporary_parts
 from converter.publish.github.options import Options
@@ -39,7 +40,16 @@ class Comparison:
         self._given: dict[str, int] = {}
 
     def of_all(self, assets: Sequence[Asset], release: Release | None) -> list[Difference]:
-        return [self.of(file, assets, release) for file in self._finished.files]
+        """A published release whose other files are all the same keeps its build.json and report.md.
+
+        They tell the times of a run, so a second run of a tag would exchange them, and fail on an immutable release.
+        """
+        found = [self.of(file, assets, release) for file in self._finished.files]
+        told = [d for d in found if d.action == "replace" and d.file.path in (RECORD, REPORT)]
+        if release is None or release.draft or any(d.is_open for d in found if d not in told):
+            return found
+        words = "tells of an earlier run with the same files"
+        return [replace(d, action="keep", reason=words) if d in told else d for d in found]
 
     def of(self, file: Artifact, assets: Sequence[Asset], release: Release | None) -> Difference:
         asset = self._find(file, assets)

@@ -43,6 +43,23 @@ def test_a_second_run_writes_nothing_and_says_so(hub, publish, make_dist):
     assert hub.writes() == writes
 
 
+@pytest.mark.parametrize("immutable", [False, True])
+def test_the_same_files_from_another_run_leave_a_published_release_alone(hub, publish, make_dist, immutable):
+    """Its build.json tells other times."""
+    hub.immutable = immutable
+    publish(make_dist(seconds=1.0))
+    writes, there = hub.writes(), hub.files()
+    assert set(actions(publish(make_dist(seconds=2.0), existing="fail")).values()) == {"skipped"}
+    assert (hub.writes(), hub.files()) == (writes, there)
+
+
+def test_where_a_file_differs_the_record_is_exchanged_with_it(hub, publish, make_dist, files):
+    publish(make_dist(seconds=1.0))
+    dist = make_dist(OTHER, seconds=2.0)
+    assert {"net.mlmodel": "replaced", "build.json": "replaced"}.items() <= actions(publish(dist)).items()
+    assert hub.files() == files(dist)
+
+
 def test_a_draft_stays_one_when_asked_and_is_found_again(hub, publish, make_dist, files):
     dist = make_dist()
     assert publish(dist, draft=True).outputs["release_draft"] == "true"
