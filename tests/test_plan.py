@@ -9,13 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from onnx import TensorProto, helper
 
 from converter.cli import main
-from converter.errors import ManifestError
+from converter.errors import ConversionError, ManifestError, ValidationError
 from converter.manifest import read_manifest
 from converter.plain import to_plain
 from converter.plan import MATRIX_MAX, OUTPUT_BYTES_MAX, matrix, outputs, plan, read_plan, shards_for, to_json
+from converter.shards import Shard, shard_from
 
 ROOT = Path(__file__).parent.parent
 
@@ -233,3 +235,15 @@ def test_a_shard_that_would_be_published_to_a_folder_is_refused_before_anything_
     assert main(["run", str(manifest), "--shard", "1/2", "--output", str(tmp_path / "dist")]) == 2
     assert "shard 1/2 alone can be published to S3 only" in capsys.readouterr().err
     assert not (tmp_path / "dist").exists()
+
+
+def test_the_documents_kubernetes_job_says_each_pod_its_shard():
+    text = (ROOT / "docs/scale.md").read_text()
+    (job,) = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(apiVersion: .*?)```", text, re.DOTALL))
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    environment = {entry["name"]: entry["value"] for entry in container["env"]}
+    assert job["spec"]["completionMode"] == "Indexed"
+    last = {**environment, "JOB_COMPLETION_INDEX": str(job["spec"]["completions"] - 1)}
+    assert shard_from(last) == Shard(job["spec"]["completions"], job["spec"]["completions"])
+    first = job["spec"]["podFailurePolicy"]["rules"][1]["onExitCodes"]["values"]
+    assert first == [kind.exit_code for kind in (ManifestError, ConversionError, ValidationError)]
