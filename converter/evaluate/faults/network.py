@@ -1,0 +1,253 @@
+"""A NeuralNetwork: its layers against one another, against their weights and against the description."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from converter.errors import EvaluationError
+from converter.evaluate.faults.counts import asked_channels, repaired, with_channels
+from converter.evaluate.faults.fault import Faults
+from converter.evaluate.faults.labels import check_labels
+from converter.evaluate.faults.numbers import check_numbers
+from converter.evaluate.layers.binding import arguments
+from converter.evaluate.layers.binding import check as check_arguments
+from converter.evaluate.layers.inputs import entered
+from converter.evaluate.layers.network import Block, Layer
+from converter.evaluate.layers.table import layers
+from converter.evaluate.proto import FeatureTypes_pb2, NeuralNetwork_pb2
+
+# Layers that take an index, a size or a count as a value: with made-up inputs their failure says nothing.
+_BY_VALUE = frozenset(
+    """
+    gather gatherND gatherAlongAxis scatter scatterND scatterAlongAxis reshapeDynamic sliceDynamic fillDynamic
+    rangeDynamic broadcastToDynamic randomNormalDynamic randomUniformDynamic randomBernoulliDynamic tile topK
+    embedding embeddingND cropResize constantPad NonMaximumSuppression oneHot sliceBySize reverseSeq whereNonZero
+    categoricalDistribution
+    """.split()  # noqa: SIM905  # one a line would take a page
+)
+
+
+def check(spec: Any, faults: Faults) -> None:
+    """Add what is wrong with the layers, each by itself, in their order, and computed once."""
+    kind = spec.WhichOneof("Type")
+    network = getattr(spec, kind)
+    inputs = {feature.name: feature for feature in spec.description.input}
+    if not network.layers:
+        faults.add("the network has no layers")
+    made = _made(spec, kind)
+    known = set(inputs)
+    prepared = _prepared(network.layers, known, faults)
+    _check_names(network, faults)
+    for feature in spec.description.output:
+        if feature.name not in known and feature.name not in made:
+            faults.at(op="output", name=feature.name).add("is described, but no layer gives it")
+        elif feature.name in inputs and feature.name not in made:
+            faults.at(op="output", name=feature.name).add("is both an input and an output")
+    _check_preprocessing(network, inputs, faults)
+    scope = dict(_seeds(network, inputs, faults))
+    run = _Run(faults)
+    with torch.inference_mode():
+        run.walk(prepared, scope)
+    _check_outputs(spec, network, scope, faults)
+    if kind == "neuralNetworkClassifier":
+        _check_classifier(spec, network, known, scope, faults)
+
+
+def _made(spec: Any, kind: str) -> set[str]:
+    """The outputs that a classifier makes of its scores."""
+    if kind != "neuralNetworkClassifier":
+        return set()
+    return {spec.description.predictedFeatureName, spec.description.predictedProbabilitiesName}
+
+
+def _check_names(network: Any, faults: Faults) -> None:
+    for name, count in Counter(layer.name for layer in network.layers).items():
+        if count > 1:
+            faults.at(op="layer", name=name).add(f"{count} layers have this name")
+
+
+def _check_preprocessing(network: Any, inputs: Mapping[str, Any], faults: Faults) -> None:
+    for step in network.preprocessing:
+        feature = inputs.get(step.featureName)
+        name = step.featureName
+        if not name and len(inputs) == 1:  # an empty name means the only input
+            feature = next(iter(inputs.values()))
+        if feature is None:
+            faults.at(op="preprocessing", name=name).add(f"is for {name!r}, which is no input; {', '.join(inputs)} are")
+        elif feature.type.WhichOneof("Type") != "imageType":
+            faults.at(op="preprocessing", name=name).add("is for an input that is no image")
+
+
+def _seeds(network: Any, inputs: Mapping[str, Any], faults: Faults) -> Iterator[tuple[str, Tensor]]:
+    """The made-up inputs, as the first layers see them."""
+    random = torch.Generator().manual_seed(0)
+    for name, feature in inputs.items():
+        which = feature.type.WhichOneof("Type")
+        if which == "imageType":
+            image = feature.type.imageType
+            gray = image.colorSpace in (
+                FeatureTypes_pb2.ImageFeatureType.GRAYSCALE,
+                FeatureTypes_pb2.ImageFeatureType.GRAYSCALE_FLOAT16,
+            )
+            if image.height <= 0 or image.width <= 0:
+                continue
+            value = torch.rand((1, 1 if gray else 3, image.height, image.width), generator=random) * 255
+        elif which == "multiArrayType" and feature.type.multiArrayType.shape:
+            array = feature.type.multiArrayType
+            value = torch.rand(tuple(max(size, 0) for size in array.shape), generator=random)
+            if array.dataType == FeatureTypes_pb2.ArrayFeatureType.INT32:
+                value = torch.zeros_like(value)
+        elif which in ("doubleType", "int64Type"):
+            value = torch.ones(1)
+        else:
+            continue
+        try:
+            yield name, entered(value, feature, network)
+        except (EvaluationError, RuntimeError, ValueError) as error:
+            faults.at(op="input", name=name).add(getattr(error, "problem", str(error)))
+
+
+def _prepared(messages: Iterable[Any], known: set[str], faults: Faults) -> list[Layer | None]:
+    """The layers in order, None for one that cannot be run; `known` grows by the values that they give."""
+    found: list[Layer | None] = []
+    for message in messages:
+        kind = message.WhichOneof("layer")
+        here = faults.at(op=kind or "layer", name=message.name)
+        for name in message.input:
+            if name not in known:
+                here.add(f"reads {name!r}, which no layer before it gives")
+        layer = _layer(message, kind, known, here)
+        for name in message.output:
+            if name in known and kind != "copy":
+                here.add(f"gives {name!r}, which stands already")
+        known |= set(message.output)
+        if not message.output and kind not in ("branch", "loop", "loopBreak", "loopContinue"):
+            here.add("has no output")
+        found.append(layer)
+    return found
+
+
+def _layer(message: Any, kind: str | None, known: set[str], here: Faults) -> Layer | None:
+    if kind is None:
+        here.add("has no type, or one that this version of coremltools does not know")
+        return None
+    params = getattr(message, kind)
+    check_numbers(message, kind, here)
+    op = layers.find(kind, 1)
+    if op is None or _is_dynamically_quantised(params):  # a custom layer's code is in the app
+        return None
+    params = repaired(kind, params, here)
+
+    def nested(block: Any) -> Block:
+        inner = known if kind in ("branch", "loop") else set(known)
+        own = set(inner)
+        steps = _prepared(block.layers, own, here)
+        inner |= own
+        return Block(tuple(step for step in steps if step is not None))
+
+    try:
+        fields = arguments(params, nested)
+        check_arguments(op, message.input, fields)
+    except EvaluationError as error:
+        here.caught(error)
+        return None
+    return Layer(message.name, kind, op, tuple(message.input), tuple(message.output), fields)
+
+
+def _is_dynamically_quantised(params: Any) -> bool:
+    return bool(getattr(params, "int8DynamicQuantize", False))
+
+
+class _Run:
+    """Computes what can be; a layer whose inputs are not known stays unchecked, and so do its results."""
+
+    def __init__(self, faults: Faults) -> None:
+        self.faults = faults
+
+    def walk(self, steps: Iterable[Layer | None], scope: dict[str, Tensor]) -> None:
+        """Compute each layer once: the branch that is taken, one round of a loop."""
+        for layer in steps:
+            if layer is None or any(name not in scope for name in layer.inputs):
+                continue
+            if layer.kind == "branch":
+                taken = abs(float(scope[layer.inputs[0]].reshape(-1)[0])) > 1e-6
+                block = layer.fields.get("ifBranch" if taken else "elseBranch")
+                if block is not None:
+                    self.walk(block.layers, scope)
+            elif layer.kind == "loop":
+                for name in ("conditionNetwork", "bodyNetwork"):
+                    if name in layer.fields:
+                        self.walk(layer.fields[name].layers, scope)
+            elif layer.kind not in ("loopBreak", "loopContinue"):
+                self._compute(layer, scope)
+
+    def _compute(self, layer: Layer, scope: dict[str, Tensor]) -> None:
+        here = self.faults.at(op=layer.kind, name=layer.name)
+        given = {name: scope[name] for name in layer.inputs}
+        if layer.inputs and (asked := asked_channels(layer)) is not None:
+            first = given[layer.inputs[0]]
+            found, fitting = with_channels(layer, first, asked)
+            if found != asked:
+                here.add(f"takes {asked} channels, its input {layer.inputs[0]!r} has {found}")
+                given[layer.inputs[0]] = fitting
+        try:
+            layer.run(given)
+        except EvaluationError as error:
+            if layer.kind not in _BY_VALUE and all(value.numel() for value in given.values()):
+                here.add(error.problem, error.fix or "convert the model again")
+            return
+        except (TypeError, ArithmeticError, KeyError, AttributeError) as error:
+            here.add(f"cannot be computed: {error}")
+            return
+        scope |= {name: given[name] for name in layer.outputs if name in given}
+
+
+def _check_outputs(spec: Any, network: Any, scope: Mapping[str, Tensor], faults: Faults) -> None:
+    """The described shapes of outputs, where they are exact."""
+    flexible = any(
+        f.type.multiArrayType.WhichOneof("ShapeFlexibility") or f.type.imageType.WhichOneof("SizeFlexibility")
+        for f in [*spec.description.input, *spec.description.output]
+    )
+    if flexible or network.arrayInputShapeMapping != NeuralNetwork_pb2.EXACT_ARRAY_MAPPING:
+        return
+    for feature in spec.description.output:
+        value = scope.get(feature.name)
+        shape = list(feature.type.multiArrayType.shape)
+        if value is not None and shape and list(value.shape) != shape:
+            faults.at(op="output", name=feature.name).add(
+                f"is described with the shape {shape}, the network gives {list(value.shape)}"
+            )
+        image = feature.type.imageType
+        if value is not None and image.width and list(value.shape[-2:]) != [image.height, image.width]:
+            faults.at(op="output", name=feature.name).add(
+                f"is described as {image.width} x {image.height} pixels (width x height), the network gives "
+                f"{list(value.shape)}"
+            )
+
+
+def _check_classifier(spec: Any, network: Any, known: set[str], scope: Mapping[str, Tensor], faults: Faults) -> None:
+    which = network.WhichOneof("ClassLabels")
+    labels = list(getattr(network, which).vector) if which else []
+    last = next((layer.output[0] for layer in reversed(network.layers) if layer.output), "")
+    name = network.labelProbabilityLayerName or last
+    if name not in known:
+        faults.add(f"labelProbabilityLayerName is {name!r}, which no layer gives")
+    scores = scope.get(name)
+    check_labels(labels, None if scores is None else scores.numel(), faults)
+    outputs = {feature.name: feature.type for feature in spec.description.output}
+    label_type = "int64Type" if which == "int64ClassLabels" else "stringType"
+    predicted = outputs.get(spec.description.predictedFeatureName)
+    if predicted is not None and labels and predicted.WhichOneof("Type") != label_type:
+        faults.at(op="output", name=spec.description.predictedFeatureName).add(
+            f"is described as {predicted.WhichOneof('Type')}, the labels are {label_type}"
+        )
+    scored = outputs.get(spec.description.predictedProbabilitiesName)
+    if scored is not None and labels and scored.WhichOneof("Type") == "dictionaryType":
+        key = "int64KeyType" if which == "int64ClassLabels" else "stringKeyType"
+        if scored.dictionaryType.WhichOneof("KeyType") != key:
+            faults.at(op="output", name=spec.description.predictedProbabilitiesName).add(
+                f"is described with {scored.dictionaryType.WhichOneof('KeyType')}, the labels are {label_type}"
+            )
