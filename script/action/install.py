@@ -22,7 +22,6 @@ def main() -> int:
         shutil.rmtree(venv)  # of an earlier step with other requirements, or of one that failed
 
     environment = {name: value for name, value in os.environ.items() if name != "UV_CACHE_DIR" or value}
-    environment["PYTHON"] = sys.executable
     environment.setdefault("UV_COMPILE_BYTECODE", "0")  # 18 s, for less than is used once
     if subprocess.run([ROOT / "script" / "setup", profile], env=environment, check=False).returncode:
         print(complaint("the Action's own packages cannot be installed; what uv or pip said stands above"))
