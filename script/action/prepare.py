@@ -38,10 +38,13 @@ def prepare(inputs: Mapping[str, str], *, system: str, machine: str, temp: Path)
     for name, allowed in SWITCHES.items():
         if (said := inputs.get(f"INPUT_{name.upper().replace('-', '_')}", allowed[0])) not in allowed:
             raise ValueError(f"{name}: {said!r} is given, one of {', '.join(allowed)} is expected")
-    profile = "validate" if command == "validate" and inputs.get("INPUT_ENGINE") == "coreml" else PROFILES[command]
+    explains = command == "plan" and inputs.get("INPUT_EXPLAIN") == "true"  # by what would convert
+    profile = "run" if explains else PROFILES[command]
+    if command == "validate" and inputs.get("INPUT_ENGINE") == "coreml":
+        profile = "validate"
     files = requirement_files(inputs.get("INPUT_REQUIREMENTS", "")) if profile == "run" else []
     backend = inputs.get("INPUT_TORCH_BACKEND", "") or ("cpu" if system == "Linux" else "index")
-    builds = command in ("convert", "run")
+    builds = command in ("convert", "run") or explains
     caching = inputs.get("INPUT_CACHING", "true") == "true"
     home = temp / "coreml-release"
     cache, store = inputs.get("INPUT_CACHE", "").strip(), inputs.get("INPUT_STORE", "").strip()

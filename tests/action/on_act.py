@@ -142,9 +142,8 @@ def test_inputs_stay_text(machine):
     run = machine.push("refs/heads/hostile", "hostile.yml")
     assert run.code == 0
     steps = machine.stood("hostile.json")
-    assert {name: step["outcome"] for name, step in steps.items()} == dict.fromkeys(
-        ("manifest", "command", "requirements", "lists", "publish"), "failure"
-    )
+    named = {name: step["outcome"] for name, step in steps.items() if not name.isdigit()}
+    assert named == dict.fromkeys(("manifest", "command", "requirements", "lists", "publish"), "failure")
     assert (machine.stand_ins / "pwned").read_text() == ""
     assert not [step["outputs"] for step in steps.values() if step["outputs"].get("dist")]
     assert run.errors

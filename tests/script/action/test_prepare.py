@@ -37,6 +37,8 @@ def test_every_command_has_a_profile():
         ({"torch_backend": "index"}, "run", ""),
         ({"torch_backend": "cu128", "system": "Darwin"}, "run", "cu128"),
         ({"command": "check"}, "light", ""),
+        ({"command": "plan"}, "light", ""),
+        ({"command": "plan", "explain": "true"}, "run", "cpu"),
         ({"command": "publish", "torch_backend": "cpu"}, "light", ""),
         ({"command": "validate"}, "run", "cpu"),
         ({"command": "validate", "engine": "coreml", "system": "Darwin"}, "validate", ""),
