@@ -89,6 +89,21 @@ def _examples(*lines: str) -> str:
 
 
 _MANIFEST = click.argument("manifest", type=click.Path(path_type=Path), default="models.yml")
+_OUTPUT = click.option(
+    "--output", "-o", type=click.Path(path_type=Path), default="dist", show_default=True, help="Output folder."
+)
+_CACHE = click.option(
+    "--cache",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Folder for downloads.  [default: $XDG_CACHE_HOME/coreml-release]",
+)
+_STORE = click.option(
+    "--store",
+    metavar="FOLDER|s3://BUCKET/PREFIX",
+    help="Where models that nothing changed for come from, and converted ones are kept.  [default: models/ in "
+    "the cache]",
+)
 _ONLY = click.option("--only", multiple=True, metavar="NAME", help="Only this model; may be given several times.")
 
 
@@ -103,9 +118,7 @@ def _building(command: Any) -> Any:
             help="Only the I-th of N shares of the models, balanced by size; 1/1 is the whole.  [default: what "
             "Kubernetes, AWS Batch or a GitHub matrix says to this job]",
         ),
-        click.option(
-            "--output", "-o", type=click.Path(path_type=Path), default="dist", show_default=True, help="Output folder."
-        ),
+        _OUTPUT,
         click.option(
             "--jobs",
             "-j",
@@ -114,18 +127,8 @@ def _building(command: Any) -> Any:
             show_default=True,
             help="Models built at the same time, each in a process of its own.",
         ),
-        click.option(
-            "--cache",
-            type=click.Path(path_type=Path),
-            default=None,
-            help="Folder for downloads.  [default: $XDG_CACHE_HOME/coreml-release]",
-        ),
-        click.option(
-            "--store",
-            metavar="FOLDER|s3://BUCKET/PREFIX",
-            help="Where models that nothing changed for come from, and converted ones are kept.  [default: models/ in "
-            "the cache]",
-        ),
+        _CACHE,
+        _STORE,
         click.option("--no-cache", "anew", is_flag=True, help="Convert models that nothing changed for as well."),
         click.option("--explain", is_flag=True, help="Say of each model what changed since it was converted."),
         click.option("--verbose", "-v", is_flag=True, help="Show what the libraries print."),
@@ -158,7 +161,13 @@ def check(manifest: Path) -> int:
     help="Number of shards; auto is one for each model, at most 20.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON, for `publish --plan`.")
-def plan(manifest: Path, shards: str, as_json: bool) -> int:
+@click.option("--explain", is_flag=True, help="Say of each model whether it is unchanged, or what changed.")
+@_OUTPUT
+@_CACHE
+@_STORE
+def plan(
+    manifest: Path, shards: str, as_json: bool, explain: bool, output: Path, cache: Path | None, store: str | None
+) -> int:
     """Say which shard builds which model; nothing is downloaded or converted.
 
     In a workflow its outputs `matrix` and `plan` are written.
@@ -171,6 +180,12 @@ def plan(manifest: Path, shards: str, as_json: bool) -> int:
     planned = plan(read, shards_for(shards, len(read.models)))
     for line in [to_json(planned)] if as_json else lines(read, planned):
         click.echo(line)
+    if explain:
+        from converter.store.reuse import explained
+
+        say = partial(click.echo, err=as_json)
+        for name, reason in explained(read, dist=output, cache=cache or _cache(), store=store, say=say).items():
+            say(f"{name}: {reason}")
     if in_workflow():
         write_outputs(outputs(planned))
         results.planned(planned)

@@ -54,6 +54,7 @@ ALLOWED = {
         "shards",
         "plan",
         "commit",
+        "store",
         "signals",
     },
     "": {"convert", "evaluate"},  # the package itself: its public names
