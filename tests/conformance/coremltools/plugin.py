@@ -76,6 +76,13 @@ def pytest_addoption(parser):
     group.addoption("--at-most", type=int, default=4000, help="stop after so many tests")
 
 
+def pytest_make_parametrize_id(config, val, argname):
+    """A name for what pytest would number; where coremltools names its parameters itself, that comes first."""
+    if type(val).__name__ == "BackendConfig":
+        return f"{val.backend}-{val.precision}-{val.opset_version.name}"
+    return None
+
+
 def pytest_collectreport(report):
     if report.failed or report.skipped:
         lines = str(report.longrepr[2] if report.skipped else report.longrepr).strip().splitlines()
