@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from converter.manifest.s3 import S3Options
 from converter.model import Artifact, BuildRecord, ModelRecord
-from converter.package.closing import closing
+from converter.package.closing import closing_texts
 from converter.package.merge import faults, joined
 from converter.package.record import read_record, to_json
 from converter.publish import finished
@@ -58,6 +58,13 @@ def main() -> None:
 
 def say(what: str, figure: str) -> None:
     print(f"| {what} | {figure} |", flush=True)
+
+
+def commanded(call: Callable[[], Any]) -> str:
+    """How long a command takes, and how much of that its processes compute: a busy machine changes the first only."""
+    before = sum(os.times()[2:4])
+    _, seconds = timed(call)
+    return f"{seconds:.1f} s, processor time {sum(os.times()[2:4]) - before:.1f} s"
 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, float]:
@@ -143,28 +150,24 @@ def command(*arguments: object, **environment: str) -> str:
 
 def planning(folder: Path, shards: int) -> None:
     manifest = folder / "models.yml"
-    _, seconds = timed(lambda: command("check", manifest))
-    say("`check` of the manifest", f"{seconds:.1f} s")
+    say("`check` of the manifest", commanded(lambda: command("check", manifest)))
     output = folder / "output"
     workflow = {"GITHUB_ACTIONS": "true", "GITHUB_OUTPUT": str(output)}
-    _, seconds = timed(lambda: command("plan", manifest, "--shards", 256, "--json", **workflow))
+    say("`plan --shards 256`", commanded(lambda: command("plan", manifest, "--shards", 256, "--json", **workflow)))
     size = len(output.read_text().encode("utf-16-le"))
-    say("`plan --shards 256`", f"{seconds:.1f} s, outputs of {size / 1e6:.2f} MB as GitHub counts them, of 1.05 MB")
-    _, seconds = timed(lambda: command("plan", manifest, "--shards", shards, "--json"))
-    say(f"`plan --shards {shards}`", f"{seconds:.1f} s")
+    say("its outputs, as GitHub counts them", f"{size / 1e6:.2f} MB of 1.05 MB")
+    say(f"`plan --shards {shards}`", commanded(lambda: command("plan", manifest, "--shards", shards, "--json")))
 
 
 def build(folder: Path, shards: int, count: int) -> list[BuildRecord]:
     """Some shards, each by a command of its own as on a machine of its own."""
-    records, took = [], []
+    records = []
     for index in range(1, count + 1):
         output = folder / f"dist-{index}"
         options = ["--shard", f"{index}/{shards}", "--output", output, "--cache", folder / "cache"]
-        _, seconds = timed(lambda options=options: command("convert", folder / "models.yml", *options))
+        took = commanded(lambda options=options: command("convert", folder / "models.yml", *options))
         records.append(read_record(output))
-        took.append(seconds)
-    models = sum(len(record.models) for record in records)
-    say(f"`convert --shard I/{shards}`, {count} shards, {models} models", f"{mean(took):.1f} s a shard")
+        say(f"`convert --shard {index}/{shards}`, {len(records[-1].models)} models", took)
     return records
 
 
@@ -218,7 +221,7 @@ def publishing(folder: Path, address: str, names: list[str], built: list[BuildRe
     assert not checked
     whole = joined(records)
     own_s = time.process_time()
-    texts = closing(whole)
+    texts = closing_texts(whole)
     rendered = time.process_time() - own_s
     sizes = ", ".join(f"{name} {len(text) / 1e6:.1f} MB" for name, text in texts.items())
     say(

@@ -4,7 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -15,7 +15,7 @@ from converter.console import Console
 from converter.errors import ConverterError, ManifestError, OutputError, ValidationError, shared_exit_code
 from converter.model import Attempt, BuildRecord, ModelRecord, Reference, Route, Source, Target
 from converter.package.checksums import artifact
-from converter.package.closing import closing
+from converter.package.closing import closing_texts
 from converter.package.dist import Dist, is_full_disk, refusal, writing
 from converter.package.record import earlier
 from converter.shards import Shard, balanced
@@ -88,14 +88,16 @@ def run(manifest: "Manifest", options: Options, console: Console) -> tuple[Model
         }
         changing = [name for name, model in models.items() if isinstance(model.source, FactorySource)]
         verbose = options.verbose and not console.is_held
-        for event in workers.run(build, tasks, workers=options.jobs, logs=logs, verbose=verbose, changing=changing):
-            if isinstance(event, workers.Event):
-                console.stage(event.name, event.said)
-            else:
-                record = event.result if event.error is None else _died(models[event.name], event.error)
-                ledger.enter(reuse.keyed(record))
-                reuse.put(ledger.records[record.name], dist.folder / record.name)
-                console.finished(record, logs / f"{record.name}.log")
+        running = workers.run(build, tasks, workers=options.jobs, logs=logs, verbose=verbose, changing=changing)
+        with closing(running):  # when stopped: workers end before their folders go
+            for event in running:
+                if isinstance(event, workers.Event):
+                    console.stage(event.name, event.said)
+                else:
+                    record = event.result if event.error is None else _died(models[event.name], event.error)
+                    ledger.enter(reuse.keyed(record))
+                    reuse.put(ledger.records[record.name], dist.folder / record.name)
+                    console.finished(record, logs / f"{record.name}.log")
     return tuple(ledger.records[name] for name in models)
 
 
@@ -218,7 +220,7 @@ class _Ledger:
         begun = time.perf_counter()
         models = tuple(self.records[name] for name in self.order if name in self.records)
         seconds = round(time.perf_counter() - self.started, 3)
-        self.dist.write(closing(replace(self.record, models=models, seconds=seconds)))
+        self.dist.write(closing_texts(replace(self.record, models=models, seconds=seconds)))
         self.lags = False
         self.due = time.perf_counter() + _LAG * (time.perf_counter() - begun)
 

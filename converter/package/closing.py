@@ -8,7 +8,7 @@ from converter.package.dist import RECORD, REPORT, SUMS
 from converter.package.record import to_json
 
 
-def closing(record: BuildRecord) -> Mapping[str, str]:
+def closing_texts(record: BuildRecord) -> Mapping[str, str]:
     """The texts of build.json, SHA256SUMS and report.md, by name."""
     from converter.report import render_report
 

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from converter.errors import ConverterError, OutputError
 from converter.model import BuildRecord, ModelRecord
 from converter.package.checksums import sha256
-from converter.package.closing import closing
+from converter.package.closing import closing_texts
 from converter.package.dist import Dist, writing
 from converter.package.record import read_record
 from converter.shards import Shard, shard_of
@@ -41,13 +41,13 @@ def merge(folders: Sequence[Path], output: Path) -> BuildRecord:
             earlier = {model.name for model in read_record(output).models}
         except OutputError:
             earlier = set()
-        dist.write(closing(replace(record, models=())))  # it never names what is not there
+        dist.write(closing_texts(replace(record, models=())))  # it never names what is not there
         for name in sorted(earlier):
             dist.remove(name)
         for folder, part in parts.items():
             for model in part.models:
                 _place(dist, folder, model)
-        dist.write(closing(record))
+        dist.write(closing_texts(record))
     return record
 
 

@@ -3,7 +3,7 @@ import hashlib
 import pytest
 
 from converter.model import Artifact, BuildRecord, Metadata, ModelRecord
-from converter.package.closing import closing
+from converter.package.closing import closing_texts
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def make_part(tmp_path):
             expected=tuple(expected),
             shard=shard if "/" in shard else "",
         )
-        for name, text in closing(record).items():
+        for name, text in closing_texts(record).items():
             (part / name).write_text(text)
         return part
 

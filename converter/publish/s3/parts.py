@@ -19,7 +19,7 @@ from pathlib import Path
 from converter.errors import ManifestError, PublishError
 from converter.model import Artifact, BuildRecord
 from converter.package.checksums import artifact
-from converter.package.closing import closing
+from converter.package.closing import closing_texts
 from converter.package.dist import RECORD, REPORT, SUMS
 from converter.package.merge import absent, faults, joined, listed
 from converter.package.record import to_json
@@ -156,9 +156,9 @@ def closed(bucket: Bucket, where: Place, record: BuildRecord) -> Iterator[tuple[
     found = bucket.read(where.key(RECORD))
     there = _parsed(found[0], where.key(RECORD)) if found else None
     if found and there is not None and same_promise(there, record):
-        texts = {**closing(there), RECORD: found[0].decode()}
+        texts = {**closing_texts(there), RECORD: found[0].decode()}
     else:
-        texts = {**closing(record)}
+        texts = {**closing_texts(record)}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         for name, text in texts.items():
