@@ -487,15 +487,26 @@ def _named(inputs: tuple[str, ...]) -> dict[str, Path]:
     return named
 
 
-@commands.command(epilog=_examples("inspect mobilenet_v2.mlmodel", "inspect model.mlpackage --json"))
+@commands.command(
+    epilog=_examples(
+        "inspect mobilenet_v2.mlmodel", "inspect model.mlpackage --json", "inspect model.mlpackage.zip --check"
+    )
+)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def inspect(model: Path, as_json: bool) -> int:
+@click.option("--check", is_flag=True, help="Say what is wrong with the file instead; exits 7 if anything is.")
+def inspect(model: Path, as_json: bool, check: bool) -> int:
     """Show what a Core ML file is: interface, ops, sizes, labels, metadata."""
-    from converter.evaluate import describe
+    from converter.evaluate import check_file, describe
     from converter.package.archive import unzipped
     from converter.plain import to_plain
 
+    if check:
+        with unzipped(model) as path:
+            faults = [replace(fault, file=str(model)) for fault in check_file(path)]
+        told = "\n".join(map(str, faults)) or f"{model}: no faults found"
+        click.echo(json.dumps([to_plain(f) for f in faults], ensure_ascii=False, indent=2) if as_json else told)
+        return EvaluationError.exit_code if faults else 0
     with unzipped(model) as path:
         description = replace(describe(path), path=str(model))
     click.echo(json.dumps(to_plain(description), ensure_ascii=False, indent=2) if as_json else str(description))

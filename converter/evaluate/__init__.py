@@ -10,8 +10,9 @@ from converter.model import Precision
 
 if TYPE_CHECKING:
     from converter.evaluate.evaluated import EvaluatedModel
+    from converter.evaluate.faults import Fault
 
-__all__ = ["Description", "describe", "load_model"]
+__all__ = ["Description", "check_file", "describe", "load_model"]
 
 
 def load_model(model: Any, *, compute: Precision | None = None, function: str | None = None) -> "EvaluatedModel":
@@ -25,3 +26,13 @@ def load_model(model: Any, *, compute: Precision | None = None, function: str | 
     from converter.evaluate.evaluated import EvaluatedModel
 
     return EvaluatedModel(model, compute=compute or "float16", function=function)
+
+
+def check_file(model: Any) -> "tuple[Fault, ...]":
+    """Everything that is wrong with a .mlmodel file, a .mlpackage folder or an MLModel; empty where nothing is.
+
+    Each fault says where it is, what was expected and how to fix it. Raises EvaluationError where no such file is.
+    """
+    from converter.evaluate.faults import check_file
+
+    return check_file(model)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from converter.errors import ConverterError
+from converter.errors import ConverterError, EvaluationError
 from converter.model import Artifact, Attachments, Attempt, Conversion, Reference, Source, Validation
 from converter.package.checksums import artifact
 from converter.validate.check import answers, judge
@@ -49,11 +49,13 @@ def validate(source: Source, reference: Reference, conversion: Conversion, optio
     """Compare a conversion's saved file with the reference; a missed gate is a Validation that has not passed.
 
     What the evaluator answers is kept beside the file until `store` collects it. Raises EvaluationError or
-    ValidationError where there is nothing to compare: a file that cannot be run, a missing output, another shape.
+    ValidationError where there is nothing to compare: a file that cannot be run, a missing output, another shape; and
+    EvaluationError for a file that runs here but has a fault that Core ML may refuse.
     """
     gates, precision = Gates(**options.limits), conversion.target.compute_precision
     try:
         given = answers(conversion.path, reference, source.interface, engine("reference"))
+        _check(conversion.path)
         validation = judge(given, reference, interface=source.interface, precision=precision, gates=gates)
     except ConverterError as error:
         raise error.within(source.place) from None
@@ -68,6 +70,15 @@ def validate(source: Source, reference: Reference, conversion: Conversion, optio
         ),
     )
     return validation
+
+
+def _check(path: Path) -> None:
+    from converter.evaluate import check_file
+
+    faults = check_file(path)
+    if faults:
+        words = "\n".join(str(fault) for fault in faults)
+        raise EvaluationError(f"{len(faults)} faults in the file\n{words}", where=["validate", path.name])
 
 
 def _aside(conversion: Conversion) -> Path:

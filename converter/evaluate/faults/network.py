@@ -48,7 +48,7 @@ def check(spec: Any, faults: Faults) -> None:
             faults.at(op="output", name=feature.name).add("is both an input and an output")
     _check_preprocessing(network, inputs, faults)
     scope = dict(_seeds(network, inputs, faults))
-    run = _Run(faults)
+    run = _Run(faults, is_flexible=_is_flexible(spec.description.input))
     with torch.inference_mode():
         run.walk(prepared, scope)
     _check_outputs(spec, network, scope, faults)
@@ -162,10 +162,14 @@ def _is_dynamically_quantised(params: Any) -> bool:
 
 
 class _Run:
-    """Computes what can be; a layer whose inputs are not known stays unchecked, and so do its results."""
+    """Computes what can be; a layer whose inputs are not known stays unchecked, and so do its results.
 
-    def __init__(self, faults: Faults) -> None:
+    Where the inputs' sizes are flexible, a failure may come from the default sizes, and says nothing about the file.
+    """
+
+    def __init__(self, faults: Faults, *, is_flexible: bool) -> None:
         self.faults = faults
+        self.is_flexible = is_flexible
 
     def walk(self, steps: Iterable[Layer | None], scope: dict[str, Tensor]) -> None:
         """Compute each layer once: the branch that is taken, one round of a loop."""
@@ -196,10 +200,10 @@ class _Run:
         try:
             layer.run(given)
         except EvaluationError as error:
-            if layer.kind not in _BY_VALUE and all(value.numel() for value in given.values()):
+            if not self.is_flexible and layer.kind not in _BY_VALUE and all(value.numel() for value in given.values()):
                 here.add(error.problem, error.fix or "convert the model again")
             return
-        except (TypeError, ArithmeticError, KeyError, AttributeError) as error:
+        except (TypeError, ArithmeticError, KeyError, AttributeError) as error:  # what layer.run lets through
             here.add(f"cannot be computed: {error}")
             return
         scope |= {name: given[name] for name in layer.outputs if name in given}
@@ -207,11 +211,8 @@ class _Run:
 
 def _check_outputs(spec: Any, network: Any, scope: Mapping[str, Tensor], faults: Faults) -> None:
     """The described shapes of outputs, where they are exact."""
-    flexible = any(
-        f.type.multiArrayType.WhichOneof("ShapeFlexibility") or f.type.imageType.WhichOneof("SizeFlexibility")
-        for f in [*spec.description.input, *spec.description.output]
-    )
-    if flexible or network.arrayInputShapeMapping != NeuralNetwork_pb2.EXACT_ARRAY_MAPPING:
+    features = [*spec.description.input, *spec.description.output]
+    if _is_flexible(features) or network.arrayInputShapeMapping != NeuralNetwork_pb2.EXACT_ARRAY_MAPPING:
         return
     for feature in spec.description.output:
         value = scope.get(feature.name)
@@ -226,6 +227,13 @@ def _check_outputs(spec: Any, network: Any, scope: Mapping[str, Tensor], faults:
                 f"is described as {image.width} x {image.height} pixels (width x height), the network gives "
                 f"{list(value.shape)}"
             )
+
+
+def _is_flexible(features: Iterable[Any]) -> bool:
+    return any(
+        f.type.multiArrayType.WhichOneof("ShapeFlexibility") or f.type.imageType.WhichOneof("SizeFlexibility")
+        for f in features
+    )
 
 
 def _check_classifier(spec: Any, network: Any, known: set[str], scope: Mapping[str, Tensor], faults: Faults) -> None:

@@ -33,18 +33,21 @@ class Retyping:
     """`lost` are values whose operations could not be read. `labels` collects what classifiers name, and for how many.
 
     A value is tainted when it depends on the made-up inputs: where one decides what an operation does (an index, a
-    size), the operation's failure says nothing about the file.
+    size), the operation's failure says nothing about the file. Nor does that of an operation on a value whose type
+    leaves sizes open: the described default may be one that the app never gives.
     """
 
     def __init__(self, lost: Mapping[str, Type], faults: Faults) -> None:
         self.lost = lost
         self.faults = faults
         self.tainted: set[str] = set()
+        self.open: set[str] = set()
         self.labels: list[tuple[list[str | int], int | None, Step]] = []
 
     def walk(self, body: Body, inputs: Mapping[str, Any], outer: Mapping[str, Any]) -> list[Any]:
         """Compute a block; its inputs count as made up. Gives its outputs."""
         self.tainted |= set(inputs)
+        self.open |= {name for name, kind in body.inputs if _is_open(kind)}
         values = {**outer, **body.constants, **inputs}
         values |= {name: substitute(kind) for name, kind in self.lost.items() if name not in values}
         last = {name: index for index, step in enumerate(body.steps) for name in step.uses}
@@ -62,6 +65,7 @@ class Retyping:
         uses = {a.name for binding in step.arguments.values() for a in binding if isinstance(a, Name)}
         if (uses & self.tainted or step.bodies) and step.op_type not in _WITHOUT_NUMBERS:
             self.tainted |= {name for name, _ in step.outputs}
+        self.open |= {name for name, kind in step.outputs if _is_open(kind)}
         large = is_large(step, values)
         given = {key: [_argument(a, values, large) for a in binding] for key, binding in step.arguments.items()}
         if step.op_type == "classify":
@@ -78,7 +82,7 @@ class Retyping:
             here.caught(error)
             return declared
         except _KERNEL_ERRORS as error:
-            if not self._depends_on_numbers(step, given):
+            if not uses & self.open and not self._depends_on_numbers(step, given):
                 lines = str(error).strip().splitlines() or [type(error).__name__]
                 here.add(f"cannot be computed: {lines[0]} ({_shapes(given)})")
             return declared
@@ -131,6 +135,10 @@ class Retyping:
                 if isinstance(argument, Name) and argument.name in self.tainted and not value.is_floating_point():
                     return True
         return False
+
+
+def _is_open(kind: Type) -> bool:
+    return not isinstance(kind, TensorType) or kind.shape is None or None in kind.shape
 
 
 def seed(kind: Type, feature: Any | None) -> Any:
