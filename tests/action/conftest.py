@@ -15,7 +15,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 ACTION = "owner/coreml-release@v1"
-PINS = {"actions/cache": "cache", "actions/checkout": None}  # act brings its own checkout
 
 
 def _server():
@@ -32,6 +31,8 @@ class Run:
         self.code, self.seconds, self.lines = code, seconds, lines
         self.events = [json.loads(line) for line in lines if line.startswith("{")]
         self.jobs = {e["job"].strip(): e["jobResult"] for e in self.events if "jobResult" in e}
+        # act gives all jobs of a matrix the result of one, so it is the steps that tell
+        self.failed_in = {e["job"].strip().rpartition("/")[2] for e in self.events if e.get("stepResult") == "failure"}
         self.annotations = {
             (e["command"], e["kvPairs"].get("file", ""), e["kvPairs"].get("line", ""), e["arg"])
             for e in self.events
@@ -146,7 +147,7 @@ class Machine:
         for used in sorted(uses - {ACTION}):
             name, at = used.split("@")
             folder = HERE / "stand_ins" / "/".join(name.split("/")[:2])
-            if name != "actions/checkout" and len(at) == 40:
+            if name != "actions/checkout" and len(at) == 40:  # act brings its own checkout
                 yield f"{'/'.join(name.split('/')[:2])}@{at}", folder
 
     def spied(self):
