@@ -87,15 +87,15 @@ class FolderStore:
                 self._index.sha256(file)
         if not self.folder.is_dir():
             return
-        now = time.time()
+        with contextlib.suppress(OSError):
+            self._sweep(time.time())
+
+    def _sweep(self, now: float) -> None:
         mark = self._half / "swept"
-        try:
-            if mark.exists() and now - mark.stat().st_mtime < _DAY_S:
-                return
-            self._half.mkdir(parents=True, exist_ok=True)
-            mark.touch()
-        except OSError:
+        if mark.exists() and now - mark.stat().st_mtime < _DAY_S:
             return
+        self._half.mkdir(parents=True, exist_ok=True)
+        mark.touch()
         for record in self.folder.glob(f"*/*/{RECORD}"):
             with contextlib.suppress(OSError):  # another run was quicker
                 if now - record.stat().st_mtime > KEPT_DAYS * _DAY_S:

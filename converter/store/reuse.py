@@ -1,5 +1,6 @@
 """Which models of a run are unchanged, where their files are, and why the others are converted."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -49,7 +50,7 @@ class Reuse:
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is None:
             for file in self._fresh:  # read once more, now that their times are old enough for the index to know them
-                if file.is_file():
+                with contextlib.suppress(OSError):
                     self._index.sha256(file)
             self._store.close()
         self._index.save()
@@ -128,13 +129,9 @@ class Reuse:
         return Surroundings(self._root, self._index, self._cache / "ingredients")
 
     def _is_same(self, record: ModelRecord, name: str) -> bool:
-        made = self._made[name]
+        key = "" if self._anew else self._made[name].key
         return (
-            bool(made.key)
-            and not self._anew
-            and record.passed
-            and record.key == made.key
-            and not self._moved(record, name)
+            bool(key) and record.key == key and record.name == name and record.passed and not self._moved(record, name)
         )
 
     def _moved(self, record: ModelRecord, name: str) -> str:
