@@ -97,7 +97,13 @@ def converted(case: Any, folder: Path) -> tuple[Path, list[dict[str, np.ndarray]
     ]
     if not all(plain):
         raise ConversionError("it takes or gives sequences or optional values")
-    path = converter.convert_onnx(case.model, folder / f"{case.name}.mlpackage", compute_precision="float32")
+    path = folder / f"{case.name}.mlpackage"
+    try:
+        converter.convert_onnx(case.model, path, compute_precision="float32")
+    except ConversionError:
+        if (frozen := _frozen(case)) is None:
+            raise
+        converter.convert_onnx(frozen, path, compute_precision="float32")
     description = load_spec(str(path)).description
     names = [value.name for value in case.model.graph.input]
     sets = []
@@ -110,6 +116,26 @@ def converted(case: Any, folder: Path) -> tuple[Path, list[dict[str, np.ndarray]
             given[feature.name] = np.atleast_1d(array).astype(_DTYPES[kind.ArrayDataType.Name(kind.dataType)])
         sets.append(given)
     return path, sets
+
+
+def _frozen(case: Any) -> Any:
+    """The model with axes, sizes and scalars as constants, as exporters write them; None where that changes nothing."""
+    import onnx
+
+    model = onnx.ModelProto()
+    model.CopyFrom(case.model)
+    inputs = case.data_sets[0][0]
+    constant = [
+        (value, onnx.numpy_helper.from_array(np.asarray(array), value.name))
+        for value, array in zip(list(model.graph.input), inputs, strict=False)
+        if value.name and (array.dtype == np.int64 or array.shape == ())
+    ]
+    if len(case.data_sets) > 1 or not 0 < len(constant) < len(inputs):
+        return None
+    for value, initializer in constant:
+        model.graph.input.remove(value)
+        model.graph.initializer.append(initializer)
+    return model
 
 
 def predicted(*, path: Path, given: list[dict[str, np.ndarray]], tell: Any) -> list[list[np.ndarray]]:
