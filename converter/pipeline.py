@@ -1,10 +1,10 @@
 """The product on one page: load, convert, validate, package; the record is written as models finish."""
 
+import contextlib
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -89,7 +89,7 @@ def run(manifest: "Manifest", options: Options, console: Console) -> tuple[Model
         changing = [name for name, model in models.items() if isinstance(model.source, FactorySource)]
         verbose = options.verbose and not console.is_held
         running = workers.run(build, tasks, workers=options.jobs, logs=logs, verbose=verbose, changing=changing)
-        with closing(running):  # when stopped: workers end before their folders go
+        with contextlib.closing(running):  # when stopped: workers end before their folders go
             for event in running:
                 if isinstance(event, workers.Event):
                     console.stage(event.name, event.said)
@@ -233,7 +233,7 @@ class _Trip:
     attempts: list[Attempt] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
-    @contextmanager
+    @contextlib.contextmanager
     def stage(self, name: str, detail: str = "") -> Iterator[None]:
         self.tell(f"{name} {detail}".strip())
         started = time.perf_counter()

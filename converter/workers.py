@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -57,7 +57,7 @@ def run(
     verbose: bool = False,
     changing: Collection[str] = (),
     timeout_s: float | None = None,
-) -> Iterator[Event | Done]:
+) -> Generator[Event | Done]:
     """Call `job(**arguments, tell=...)` for each named task, `workers` at a time; yields what happens as it happens.
 
     The tasks named in `changing` run code that may leave its process changed (a working folder, torch's defaults, a

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from converter.cli import main
+from converter.console import Console
 from converter.package.checksums import sha256
+from converter.package.dist import Dist
 from converter.signals import StoppedError, stoppable
 
 ROOT = Path(__file__).parent.parent
@@ -28,6 +30,10 @@ import torch
 
 def net():
     return torch.nn.Linear(4, 2)
+
+
+def refuses():
+    raise RuntimeError("no weights today")
 
 
 def sleeps():
@@ -86,6 +92,27 @@ def test_a_stopped_run_keeps_what_is_finished_and_leaves_nothing_behind(running,
     assert model["name"] == "done"
     for listed in model["artifacts"]:
         assert sha256(dist / listed["path"]) == listed["sha256"]
+
+
+def test_workers_end_before_their_folders_go(tmp_path, monkeypatch):
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "nets.py").write_text(NETS)
+    (tmp_path / "models.yml").write_text(MANIFEST.replace("nets.py:net", "nets.py:refuses"))
+    monkeypatch.chdir(tmp_path)
+    leave, alive = Dist.__exit__, []
+
+    def stop(*_):
+        working(tmp_path)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def leaving(dist, *error):
+        alive.extend(pid for pid in working(tmp_path) if is_alive(pid))
+        leave(dist, *error)
+
+    monkeypatch.setattr(Console, "finished", stop)
+    monkeypatch.setattr(Dist, "__exit__", leaving)
+    assert main(["convert", "models.yml", "--jobs", "2"]) == 143
+    assert alive == []
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
