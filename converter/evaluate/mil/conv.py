@@ -37,6 +37,34 @@ def conv(
 
 
 @ops.op
+def conv_quantized(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    quantization_type: str,
+    nbits: int = 8,
+    quant_scale: Tensor,
+    quant_bias: Tensor,
+    strides: Sequence[int] | None = None,
+    pad_type: str = "valid",
+    pad: Sequence[int] | None = None,
+    dilations: Sequence[int] | None = None,
+    groups: int = 1,
+) -> Tensor:
+    """The weights are weight * scale + bias, with one scale and bias, or one for each output channel."""
+    if quantization_type != "linear":
+        raise ValueError(f"the quantization {quantization_type!r} cannot be evaluated: MIL does not say its table")
+    if not 1 <= nbits <= 8 or int(weight.max()) >= 2**nbits:
+        raise ValueError(f"the weights, up to {int(weight.max())}, are not of {nbits} bits")
+    scale, offset = (
+        v if v.numel() == 1 else v.reshape(-1, *[1] * (weight.dim() - 1)) for v in (quant_scale, quant_bias)
+    )
+    filters = weight.float() * scale + offset
+    return conv(x, filters, None if bias is None else bias.float(), strides, pad_type, pad, dilations, groups)
+
+
+@ops.op
 def conv_transpose(
     x: Tensor,
     weight: Tensor,

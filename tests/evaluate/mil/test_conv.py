@@ -14,6 +14,16 @@ W1, W2, W3 = weights(4, 3, 3), weights(4, 3, 3, 2), weights(4, 3, 2, 3, 2)
 GROUPED, DEPTHWISE, BIAS = weights(4, 2, 3, 3), weights(8, 1, 3, 3), weights(4)
 T1, T2, TG, TBIAS = weights(3, 4, 3), weights(3, 4, 3, 3), weights(4, 3, 3, 3), weights(6)
 w = torch.from_numpy
+Q4 = RANDOM.integers(0, 16, (4, 3, 3, 2)).astype(np.uint8)
+SCALES, OFFSETS = np.float32([0.25, 0.5, 0.125, 1]), np.float32([-1, 0, -0.5, -8])
+
+
+def quantized(**more):
+    return lambda x: mb.conv_quantized(x=x, weight=Q4, quantization_type="linear", nbits=4, **more)
+
+
+def dequantized(scale, offset):
+    return w(Q4 * np.float32(scale).reshape(-1, 1, 1, 1) + np.float32(offset).reshape(-1, 1, 1, 1))
 
 
 def same(x, weight, stride, lower=False):
@@ -54,6 +64,20 @@ CASES = [
         15,
         lambda x: mb.conv(x=x, weight=W2, pad_type="custom", pad=[1, 1, 2, 2]),
         lambda x: F.conv2d(x, w(W2), padding=(1, 2)),
+        (1, 3, 7, 6),
+    ),
+    (
+        "conv_quantized by channel",
+        15,
+        quantized(quant_scale=SCALES, quant_bias=OFFSETS, strides=[2, 1]),
+        lambda x: F.conv2d(x, dequantized(SCALES, OFFSETS), stride=(2, 1)),
+        (1, 3, 7, 6),
+    ),
+    (
+        "conv_quantized of one scale",
+        15,
+        quantized(quant_scale=np.float32(0.25), quant_bias=np.float32(-2), bias=np.uint8([3, 0, 1, 2])),
+        lambda x: F.conv2d(x, dequantized(0.25, -2), torch.tensor([3.0, 0, 1, 2])),
         (1, 3, 7, 6),
     ),
     ("conv same", 15, lambda x: mb.conv(x=x, weight=W2, pad_type="same"), lambda x: same(x, W2, 1), (1, 3, 7, 6)),

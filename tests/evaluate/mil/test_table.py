@@ -16,10 +16,8 @@ from converter.evaluate.mil.table import Block, ops
 NOT_SAVED = {"const", "_const_symbolic"}
 # Ops that a saved program holds although the Builder has no such op.
 SAVED_ONLY = {"write_state"}
-# What cannot be evaluated yet. Nothing else may be missing, and nothing here may be present.
-MISSING = {"conv_quantized"}
 
-NAMES = sorted(set(SSAOpRegistry.core_ops) - NOT_SAVED - MISSING)
+NAMES = sorted(set(SSAOpRegistry.core_ops) - NOT_SAVED)
 
 
 class Inputs:
@@ -78,8 +76,8 @@ def test_an_op_has_the_parameters_of_coremltools_in_its_order_and_with_its_defau
                 assert parameter.default == pytest.approx(expected), f"{target}: {parameter.name}"
 
 
-def test_the_missing_ops_are_the_listed_ones():
-    assert {name for name in SSAOpRegistry.core_ops if name not in ops} - NOT_SAVED == MISSING
+def test_no_op_is_missing():
+    assert {name for name in SSAOpRegistry.core_ops if name not in ops} == NOT_SAVED
 
 
 def test_there_is_no_op_that_coremltools_does_not_know():
