@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -82,16 +83,19 @@ def run(chosen: list[str], results: Path, options: argparse.Namespace) -> dict[s
     command += [f"--only={options.only}", *(str(suite() / file) for file in chosen)]
     while True:
         before = len(ledger.load(results))
-        with results.with_suffix(".log").open("w") as log:
-            code = subprocess.run(command, env=environment, stdout=log, stderr=log, cwd=suite(), check=False).returncode
+        with results.with_suffix(".log").open("w") as log, tempfile.TemporaryDirectory() as scratch:
+            # coremltools leaves a package in it for every model, until the process ends well
+            done = subprocess.run(
+                command, env={**environment, "TMPDIR": scratch}, stdout=log, stderr=log, cwd=suite(), check=False
+            )
         counted = results.with_suffix(".json")
-        if code in _RAN:
+        if done.returncode in _RAN:
             content = json.loads(counted.read_text())
             if content["left"] == 0:
                 return content
         elif len(ledger.load(results)) == before:
             tail = results.with_suffix(".log").read_text().strip().splitlines()[-5:]
-            raise SystemExit(f"{results.stem}: pytest ended with {code}: {' / '.join(tail)}")
+            raise SystemExit(f"{results.stem}: pytest ended with {done.returncode}: {' / '.join(tail)}")
 
 
 def versions() -> str:
