@@ -17,6 +17,7 @@ from PIL import Image
 
 import converter
 from converter.cli import main
+from converter.package.dist import Dist
 
 ROOT = Path(__file__).parent.parent
 
@@ -293,3 +294,76 @@ def test_extra_files_and_labels_travel_along(repository, tmp_path):
     assert (tmp_path / "dist/good/good.labels.txt").read_text() == "cat\ndog\nnewt\n"
     assert "good.tokenizer.json" in (tmp_path / "dist/SHA256SUMS").read_text()
     shutil.rmtree(tmp_path / "dist")
+
+
+QUICK = ", formats: [mlmodel], route: onnx"
+
+
+def reused(dist: Path) -> dict[str, bool]:
+    return {model["name"]: model["reused"] for model in json.loads((dist / "build.json").read_text())["models"]}
+
+
+def test_models_that_nothing_changed_for_are_not_converted_again(repository, tmp_path, capsys, monkeypatch):
+    # while people work on the converter itself it changes, and every model with it
+    monkeypatch.setattr("converter.store.surroundings._OURS", ROOT / "converter" / "manifest")
+    dist, manifest = tmp_path / "dist", repository(net("one", more=QUICK), net("two", more=QUICK))
+    command = ["convert", str(manifest), "-o", str(dist), "--explain"]
+    assert main(command) == 0
+    assert "one: new\ntwo: new\n" in capsys.readouterr().out
+    first = hashes(dist)
+    model = dist / "one/one.mlmodel"
+    inode = model.stat().st_ino
+    assert reused(dist) == {"one": False, "two": False}
+
+    writes = []
+    write = Dist.write
+    monkeypatch.setattr(Dist, "write", lambda self, texts: writes.append(1) or write(self, texts))
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert "one: unchanged\ntwo: unchanged\n" in said
+    assert "reused, as nothing changed: one, two" in said
+    assert [line.split()[-2] for line in said.splitlines() if line.startswith("| ") and "mlmodel" in line] == [
+        "reused"
+    ] * 2
+    assert model.stat().st_ino == inode, "it stays where it is"
+    assert len(writes) == 1, "the record is not written model by model"
+    assert reused(dist) == {"one": True, "two": True}
+
+    shutil.rmtree(dist)
+    assert main(command) == 0
+    assert hashes(dist) == first, "out of the store"
+    assert reused(dist) == {"one": True, "two": True}
+    assert main(["validate", str(dist)]) == 0
+
+    manifest = repository(net("one", more=QUICK), net("two", more=f"{QUICK}, metadata: {{version: '2'}}"))
+    capsys.readouterr()
+    assert main(command) == 0
+    assert "one: unchanged\ntwo: options changed (metadata)\n" in capsys.readouterr().out
+    assert reused(dist) == {"one": True, "two": False}
+    assert {name for name, digest in hashes(dist).items() if first[name] != digest} == {"two/two.md", "two/two.mlmodel"}
+
+
+def test_what_a_killed_run_had_finished_is_not_converted_again(repository, tmp_path, capsys):
+    manifest = repository(net("good", more=QUICK), net("slow", "slow"))
+    command = [sys.executable, ROOT / "entrypoint.py", "convert", manifest, "-o", tmp_path / "dist"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True, cwd=tmp_path)
+    assert running.stdout
+    for line in running.stdout:
+        if "slow: load" in line:
+            break
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    running.stdout.close()
+    assert main(["convert", str(manifest), "-o", str(tmp_path / "dist"), "--only", "good"]) == 0
+    assert "reused, as nothing changed: good" in capsys.readouterr().out
+    assert (tmp_path / "dist/good/good.mlmodel").is_file()
+
+
+def test_two_runs_at_once_share_a_store(repository, tmp_path):
+    manifest = repository(net("one", more=QUICK))
+    entrypoint = [sys.executable, ROOT / "entrypoint.py", "convert", manifest, "--store", tmp_path / "store"]
+    running = [subprocess.Popen([*entrypoint, "-o", tmp_path / name], stdout=subprocess.DEVNULL) for name in ("a", "b")]
+    assert [process.wait() for process in running] == [0, 0]
+    assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
+    assert main(["convert", str(manifest), "--store", str(tmp_path / "store"), "-o", str(tmp_path / "c")]) == 0
+    assert reused(tmp_path / "c") == {"one": True}

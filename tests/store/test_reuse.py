@@ -1,13 +1,19 @@
 """Which models of a run are reused, from where, and what is said of the others."""
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from converter.cli import main
 from converter.errors import ManifestError
+from converter.store import surroundings
 from converter.store.reuse import Reuse, explained
 
+ROOT = Path(__file__).parents[2]
 LONG_AGO = 1_500_000_000
 
 
@@ -198,3 +204,32 @@ def test_another_version_is_explained(repository, reuse, dist, earlier, monkeypa
 
 def test_a_model_that_was_never_there_is_new(repository, dist, tmp_path):
     assert set(explains(repository, tmp_path, dist).values()) == {"new"}
+
+
+def test_a_run_that_reuses_all_models_imports_nothing_heavy(repository, earlier, tmp_path):
+    code = f"""
+import sys
+from pathlib import Path
+from converter.store import surroundings
+surroundings._OURS = Path({str(surroundings._OURS)!r})
+from converter.cli import main
+code = main(sys.argv[1:])
+sys.exit(code or " ".join({{"torch", "coremltools", "numpy", "onnx", "boto3"}} & set(sys.modules)) or 0)
+"""
+    manifest, store, out = repository.root / "models.yml", tmp_path / "store", tmp_path / "out"
+    command = ["convert", manifest, "--cache", repository.cache, "--store", store]
+    for source in ("store", "output folder"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *command, "-o", out], capture_output=True, text=True, cwd=ROOT, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "reused, as nothing changed: made, graph, seen" in done.stdout, source
+    assert (out / "graph/graph.mlmodel").read_text() == "a model of graph"
+
+
+def test_a_plan_explains_too(repository, earlier, tmp_path, capsys):
+    repository.write("code/layers.py", "WIDTH = 2\n")
+    manifest, store = repository.root / "models.yml", tmp_path / "store"
+    command = ["plan", str(manifest), "--explain", "--cache", str(repository.cache), "--store", str(store)]
+    assert main([*command, "-o", str(tmp_path / "out")]) == 0
+    assert "made: code/layers.py changed\ngraph: unchanged\nseen: unchanged\n" in capsys.readouterr().out
