@@ -40,16 +40,16 @@ def entered(value: Tensor, feature: Any, network: Any) -> Tensor:
 def left(value: Tensor, feature: Any | None, network: Any) -> Tensor:
     """A value as the model's output, in the shape that the description declares.
 
-    A network of rank 5 declares another rank than it computes; one that is fed an image, [1, C, H, W], may leave out
-    the leading axis.
+    A network of rank 5 declares another rank than it computes; one that is fed an image, [1, C, H, W], may declare
+    axes of size 1 elsewhere or not at all.
     """
     declared = tuple(feature.type.multiArrayType.shape) if feature is not None else ()
     if not declared or tuple(value.shape) == declared:
         return value
     if network.arrayInputShapeMapping == _RANK5_ARRAYS:
         return value.reshape(declared) if value.dim() == 5 and value.numel() == math.prod(declared) else value
-    extra = value.dim() - len(declared)
-    return value.reshape(declared) if extra > 0 and tuple(value.shape) == (1,) * extra + declared else value
+    is_same = [size for size in value.shape if size != 1] == [size for size in declared if size != 1]
+    return value.reshape(declared) if is_same else value
 
 
 def check_preprocessing(network: Any, inputs: dict[str, Any]) -> None:

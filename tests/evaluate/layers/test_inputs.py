@@ -83,6 +83,22 @@ def test_an_image_fed_output_may_leave_out_the_leading_axis(model):
         assert torch.equal(y, PIXELS[0] if kind == "copy" else PIXELS[0].permute(1, 2, 0))
 
 
+@pytest.mark.parametrize(("given", "declared"), [((1, 3, 1, 1), (1, 1, 3)), ((2, 1, 4), (2, 4)), ((2, 4), (1, 2, 4))])
+def test_an_output_has_its_declared_axes_of_size_one(given, declared, model):
+    """As coremltools' test_multiarray_to_image_input_util_transpose_elimination expects."""
+    spec = model([("copy", ["x"], ["y"], {})], ["x"])
+    spec.description.output[0].type.multiArrayType.shape.extend(declared)
+    x = torch.arange(1.0, 1 + torch.Size(given).numel()).reshape(given)
+    assert torch.equal(Network(spec).run({"x": x}, ["y"])["y"], x.reshape(declared))
+
+
+@pytest.mark.parametrize("declared", [(3, 2), (6,), (2, 3, 2)])
+def test_an_output_of_another_shape_stays_as_it_is(declared, model):
+    spec = model([("copy", ["x"], ["y"], {})], ["x"])
+    spec.description.output[0].type.multiArrayType.shape.extend(declared)
+    assert Network(spec).run({"x": torch.zeros(2, 3)}, ["y"])["y"].shape == (2, 3)
+
+
 def test_rank_five_arrays_of_other_ranks_are_refused(model):
     network = Network(model([("copy", ["x"], ["y"], {})], ["x"], rank5=True))
     with pytest.raises(EvaluationError, match=r'input "x": an array of rank 2 \(\[3, 4\]\) for a network of rank 5'):
