@@ -15,10 +15,6 @@ from converter.signals import StoppedError, stoppable
 from converter.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from converter.model import ModelRecord, Plan, Published, Step
-    from converter.publish import Progress, Publisher
     from converter.shards import Shard
     from converter.workflow import Annotations
 
@@ -218,8 +214,7 @@ def merge(parts: tuple[Path, ...], output: Path) -> int:
 @_building
 def convert(**options: Any) -> int:
     """Load, convert, check and package the models; publish nothing."""
-    _, code = _build(**options)
-    return code
+    return _build(**options)
 
 
 @commands.command(epilog=_examples("run models.yml", "run models.yml --output dist --jobs 2"))
@@ -237,9 +232,11 @@ def run(**options: Any) -> int:
             f"shard {shard} alone can be published to S3 only, and the manifest names other places",
             fix="`convert` the shards, join them by `merge`, and `publish` what comes out",
         )
-    _, code = _build(**options)
+    code = _build(**options)
     if code == 0 and targets:
-        _publish(options["output"], [publisher(target, options["manifest"].parent) for target in targets])
+        from converter.release import release
+
+        release(options["output"], [publisher(target, options["manifest"].parent) for target in targets], None, _step())
     elif targets:
         click.echo("nothing is published, as not every model passed", err=True)
     return code
@@ -297,66 +294,20 @@ def publish(
 
     DIST is `dist` unless said.
     """
+    from converter import release
     from converter.plan import read_plan
     from converter.publish.targets import publishers_of
 
     planned = read_plan(plan) if plan else None
     publishers = publishers_of(to=to, settings=settings, manifest=manifest, plan=planned)
     if not finalize:
-        _publish(dist or Path("dist"), publishers, planned, dry_run=dry_run)
+        release.release(dist or Path("dist"), publishers, planned, _step(), dry_run=dry_run)
     elif dist:
         raise ManifestError("--finalize takes no DIST: it closes what shards have published", fix=f"leave out {dist}")
     else:
-        _finalize(publishers, manifest, planned, dry_run=dry_run)
+        folder = manifest.parent if manifest else Path()
+        release.finalize(publishers, folder, planned, _step(), dry_run=dry_run)
     return 0
-
-
-def _publish(
-    dist: Path, publishers: "Sequence[Publisher]", plan: "Plan | None" = None, *, dry_run: bool = False
-) -> None:
-    from converter.publish import finished, hold_whole
-    from converter.publish.planned import hold
-    from converter.publish.s3 import S3
-
-    whole = finished(dist)
-    if plan:
-        hold(whole.record, plan)
-    if any(not isinstance(publisher, S3) for publisher in publishers):  # before any of them is served
-        hold_whole(whole)
-    _serve([(partial(p.plan, whole), partial(p.publish, whole)) for p in publishers], dry_run)
-
-
-def _finalize(publishers: "Sequence[Publisher]", manifest: Path | None, plan: "Plan | None", *, dry_run: bool) -> None:
-    from converter.commit import commit_of
-    from converter.publish.s3 import S3
-
-    ours = [publisher for publisher in publishers if isinstance(publisher, S3)]
-    if not ours:
-        raise ManifestError("--finalize: only S3 has parts, and no place is there", fix="say --to s3 with its --set")
-    commit = plan.commit if plan else commit_of(manifest.parent if manifest else Path())
-    _serve([(partial(p.plan_finalize, commit, plan), partial(p.finalize, commit, plan)) for p in ours], dry_run)
-
-
-def _serve(
-    places: "Sequence[tuple[Callable[[], Sequence[Step]], Callable[[Progress], Published]]]", dry_run: bool
-) -> None:
-    """Publish to one place after another; of a dry run say the steps."""
-    from converter.console import Uploads, published
-    from converter.workflow import results
-
-    if dry_run:
-        for plan, _ in places:
-            for step in plan():
-                click.echo(f"would {step.action} {step.name}" + (f": {step.reason}" if step.reason else ""))
-        return
-    records: list[Published] = []
-    try:
-        with Uploads() as uploads:
-            for _, publish in places:
-                records.append(publish(uploads))
-    finally:  # also of the targets before one that failed
-        results.published(_step(), records)
-    published(records)
 
 
 def _build(
@@ -370,7 +321,7 @@ def _build(
     anew: bool,
     explain: bool,
     verbose: bool,
-) -> "tuple[tuple[ModelRecord, ...], int]":
+) -> int:
     from converter.console import Console
     from converter.manifest import read_manifest
     from converter.pipeline import Options, run
@@ -393,7 +344,7 @@ def _build(
         console.table(records)
         console.say(f"{output}: {sum(r.passed for r in records)} of {len(records)} models passed; see report.md there")
     results.built(_step(), records, output, manifest)
-    return records, shared_exit_code(record.exit_code for record in records if not record.passed)
+    return shared_exit_code(record.exit_code for record in records if not record.passed)
 
 
 def _shard(said: str | None) -> "Shard | None":
