@@ -39,7 +39,7 @@ def check(spec: Any, faults: Faults) -> None:
         faults.add("the network has no layers")
     made = _made(spec, kind)
     known = set(inputs)
-    prepared = _prepared(network.layers, known, faults)
+    prepared = _prepared(network.layers, known, set(inputs), faults)
     _check_names(network, faults)
     for feature in spec.description.output:
         if feature.name not in known and feature.name not in made:
@@ -110,8 +110,12 @@ def _seeds(network: Any, inputs: Mapping[str, Any], faults: Faults) -> Iterator[
             faults.at(op="input", name=name).add(getattr(error, "problem", str(error)))
 
 
-def _prepared(messages: Iterable[Any], known: set[str], faults: Faults) -> list[Layer | None]:
-    """The layers in order, None for one that cannot be run; `known` grows by the values that they give."""
+def _prepared(messages: Iterable[Any], known: set[str], taken: set[str], faults: Faults) -> list[Layer | None]:
+    """The layers in order, None for one that cannot be run.
+
+    `known` grows by the values that may be read afterwards, `taken` by those that no later layer may give again: what
+    stands in a nested network may be read, and given again, outside of it.
+    """
     found: list[Layer | None] = []
     for message in messages:
         kind = message.WhichOneof("layer")
@@ -119,18 +123,19 @@ def _prepared(messages: Iterable[Any], known: set[str], faults: Faults) -> list[
         for name in message.input:
             if name not in known:
                 here.add(f"reads {name!r}, which no layer before it gives")
-        layer = _layer(message, kind, known, here)
+        layer = _layer(message, kind, known, taken, here)
         for name in message.output:
-            if name in known and kind != "copy":
+            if name in taken and kind != "copy":
                 here.add(f"gives {name!r}, which stands already")
         known |= set(message.output)
+        taken |= set(message.output)
         if not message.output and kind not in ("branch", "loop", "loopBreak", "loopContinue"):
             here.add("has no output")
         found.append(layer)
     return found
 
 
-def _layer(message: Any, kind: str | None, known: set[str], here: Faults) -> Layer | None:
+def _layer(message: Any, kind: str | None, known: set[str], taken: set[str], here: Faults) -> Layer | None:
     if kind is None:
         here.add("has no type, or one that this version of coremltools does not know")
         return None
@@ -142,10 +147,7 @@ def _layer(message: Any, kind: str | None, known: set[str], here: Faults) -> Lay
     params = repaired(kind, params, here)
 
     def nested(block: Any) -> Block:
-        inner = known if kind in ("branch", "loop") else set(known)
-        own = set(inner)
-        steps = _prepared(block.layers, own, here)
-        inner |= own
+        steps = _prepared(block.layers, known, set(taken), here)
         return Block(tuple(step for step in steps if step is not None))
 
     try:
