@@ -79,7 +79,7 @@ def test_a_second_run_uploads_nothing_and_converts_nothing(machine, released):
     assert machine.spied() == []
 
 
-def test_what_core_ml_refuses_is_not_published(machine, released):
+def test_what_core_ml_refuses_is_not_published(machine):
     writes, workflow = machine.github.writes(), ".github/workflows/release.yml"
     machine.change(workflow, 'shards: "2"', 'shards: "3"')  # one more than there are models
     machine.commit("Want three machines")
@@ -94,7 +94,7 @@ def test_what_core_ml_refuses_is_not_published(machine, released):
     assert any(file == "models.yml" and line == "4" and "Core ML" in said for _, file, line, said in run.errors)
 
 
-def test_a_failing_model_is_annotated_and_nothing_is_published(machine, released):
+def test_a_failing_model_is_annotated_and_nothing_is_published(machine):
     writes = machine.github.writes()
     machine.change("spy.py", "return nn.Sequential(", "raise ValueError('no weights today')\n    return nn.Sequential(")
     machine.commit("Lose the weights")
@@ -109,10 +109,11 @@ def test_a_failing_model_is_annotated_and_nothing_is_published(machine, released
     assert any(
         file == "models.yml" and line == "10" and "no weights today" in said for _, file, line, said in run.errors
     )
-    assert json.loads(machine.stood("outputs.json")["failed"]) == ["spy"]
+    # the workflow's own output is out of reach: act ends everything where a job fails
+    assert '["spy"]' in {e["arg"] for e in run.events if e.get("command") == "set-output" and e["name"] == "failed"}
 
 
-def test_requirements_that_do_not_fit_are_said_by_name(machine, released):
+def test_requirements_that_do_not_fit_are_said_by_name(machine):
     (machine.repository / "requirements.txt").write_text("numpy==1.26.4\n")
     machine.commit("Want another numpy")
     run = machine.push("refs/tags/v4", "release.yml")
