@@ -9,6 +9,7 @@ from torch import nn
 
 from converter.convert import convert
 from converter.errors import EvaluationError
+from converter.evaluate.proto import Model_pb2
 from converter.manifest.schema import ValidationOptions
 from converter.model import Normalization, Target
 from converter.validate import validate
@@ -111,4 +112,15 @@ def test_a_missing_file_is_an_error_that_names_it(source, asked, checked, tmp_pa
     made = convert(source, "direct", NETWORK, tmp_path / "small.mlmodel")
     made.path.write_bytes(b"no model")
     with pytest.raises(EvaluationError, match=r"models\.yml:1:1 small > validate > small\.mlmodel on the reference"):
+        validate(source, asked, made, ValidationOptions())
+
+
+def test_a_file_that_answers_rightly_but_has_a_fault_is_an_error(source, asked, tmp_path: Path):
+    made = convert(source, "direct", NETWORK, tmp_path / "small.mlmodel")
+    spec = Model_pb2.Model.FromString(made.path.read_bytes())
+    spec.specificationVersion = 3
+    made.path.write_bytes(spec.SerializeToString())
+    with pytest.raises(
+        EvaluationError, match=r"small > validate > small\.mlmodel: .*\n.* version is 3, but .* needs 4"
+    ):
         validate(source, asked, made, ValidationOptions())

@@ -36,7 +36,7 @@ def check(spec: Any, faults: Faults) -> None:
     if not 1 <= version <= NEWEST:
         faults.add(f"the specification version is {version}; there are 1 to {NEWEST}")
         return
-    newest = max(_needed(spec), default=(1, ""))
+    newest = max(_needed(spec), key=lambda found: found[0], default=(1, ""))
     if newest[0] > version:
         faults.add(
             f"the specification version is {version}, but {newest[1]} needs {newest[0]} ({_SYSTEMS[newest[0]]})",
