@@ -134,6 +134,7 @@ class Machine:
         done = subprocess.run(
             command, cwd=self.repository, env={**os.environ, **home}, capture_output=True, text=True, check=False
         )
+        shutil.rmtree(self.folder / "act", ignore_errors=True)  # act leaves the gigabytes of a job that failed
         (self.folder / f"{self.number}-{workflow}.log").write_text(done.stdout + done.stderr)
         run = Run(done.returncode, done.stdout.splitlines(), time.monotonic() - started)
         print(f"\n{workflow}, {ref}: {run.seconds:.0f} s; {', '.join(f'{j} {r}' for j, r in run.jobs.items())}")
