@@ -40,16 +40,9 @@ def _weights(message: Any, name: str) -> Iterator[tuple[str, Any]]:
 def _values(weights: Any) -> np.ndarray:
     """The stored floats: the weights themselves, or what quantised ones are made of."""
     if weights.floatValue:
-        return _packed(weights)
+        return np.array(weights.floatValue, np.float32)
     if weights.float16Value:
         return np.frombuffer(weights.float16Value[: len(weights.float16Value) // 2 * 2], "<f2")
     parts = weights.quantization
     linear, table = parts.linearQuantization, parts.lookupTableQuantization
     return np.array([*linear.scale, *linear.bias, *table.floatValue], np.float32)
-
-
-def _packed(weights: Any) -> np.ndarray:
-    """A repeated float field as an array: its wire form is the array's bytes, and tens of times as quick to get."""
-    bare = type(weights)()
-    bare.floatValue.MergeFrom(weights.floatValue)
-    return np.frombuffer(bare.SerializeToString()[-4 * len(weights.floatValue) :], "<f4")
