@@ -111,6 +111,7 @@ class Machine:
         event.write_text(json.dumps({"ref": ref, "repository": {"full_name": "owner/repo", "owner": owner}}))
         given = {
             "STAND_INS": str(self.stand_ins),
+            "STAND_IN_ACTION": str(self.action),
             "STAND_IN_UV_CACHE": os.environ["UV_CACHE"],
             "STAND_IN_BASE_PYTHON": sys._base_executable,
             "STAND_IN_CORE_ML": str(ROOT / "tests/validate/stand_in"),
