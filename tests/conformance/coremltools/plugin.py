@@ -140,8 +140,11 @@ def pytest_runtest_makereport(item, call):
 
 
 def _seed():
+    """What a test may depend on, as if it were the first: random numbers, and the counters in operations' names."""
     import torch
+    from coremltools.converters.mil.mil import Builder
 
+    Builder.name_count.clear()
     random.seed(SEED)
     np.random.seed(SEED)
     torch.manual_seed(SEED)
