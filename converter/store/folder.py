@@ -57,7 +57,7 @@ class FolderStore:
             for artifact in record.artifacts:
                 file = entry / Path(artifact.path).name
                 try:
-                    is_whole = self._index.sha256(file) == artifact.sha256
+                    is_whole = self._index.sha256(file, shared=True) == artifact.sha256
                 except OSError:
                     is_whole = False
                 if not is_whole:
@@ -69,7 +69,9 @@ class FolderStore:
         entry = self._entry(record.key)
         try:
             self._half.mkdir(parents=True, exist_ok=True)
-            if not entry.is_dir():
+            if not self._holds(record):
+                with contextlib.suppress(FileNotFoundError):  # there is none, or another run was quicker
+                    self._drop(record.key)
                 self._put(record, folder, entry)
                 self._new += [entry / Path(artifact.path).name for artifact in record.artifacts]
             self._name(record)
@@ -84,7 +86,7 @@ class FolderStore:
         """Drop entries that were of no use for 30 days, and what killed runs left; looks once a day."""
         for file in self._new:  # by now most of them are old enough for the index to know
             with contextlib.suppress(OSError):
-                self._index.sha256(file)
+                self._index.sha256(file, shared=True)
         if not self.folder.is_dir():
             return
         with contextlib.suppress(OSError):
@@ -111,6 +113,14 @@ class FolderStore:
 
     def _entry(self, key: str) -> Path:
         return self.folder / key[:2] / key
+
+    def _holds(self, record: ModelRecord) -> bool:
+        """Whether the entry has these bytes; `--no-cache` may give others, where the key does not know all there is."""
+        try:
+            text = (self._entry(record.key) / RECORD).read_bytes()
+            return from_text(text, record.key).artifacts == record.artifacts
+        except (OSError, DamagedError):
+            return False
 
     def _name(self, record: ModelRecord) -> None:
         names = self.folder / "names"
@@ -182,8 +192,10 @@ class FolderStore:
     def _drop(self, key: str) -> None:
         self._half.mkdir(parents=True, exist_ok=True)
         gone = Path(tempfile.mkdtemp(dir=self._half))
-        self._entry(key).rename(gone / key)  # gone at once, for whoever looks meanwhile
-        shutil.rmtree(gone, ignore_errors=True)
+        try:
+            self._entry(key).rename(gone / key)  # gone at once, for whoever looks meanwhile
+        finally:
+            shutil.rmtree(gone, ignore_errors=True)
 
 
 def _refusal(folder: Path, error: OSError) -> StoreError:

@@ -36,12 +36,16 @@ class Index:
         self._new_facts: dict[str, list[Any]] = {}
         self._today = int(time.time() // _DAY_S)
 
-    def sha256(self, path: Path) -> str:
-        """The file's sha256, read only if it is not known. Raises OSError."""
+    def sha256(self, path: Path, *, shared: bool = False) -> str:
+        """The file's sha256, read only if it is not known. Raises OSError.
+
+        Of a `shared` file, of a store or linked out of one, the ctime does not count while nobody may write it: each
+        link that is made or removed changes that, while the bytes cannot change unless the mtime does.
+        """
         name = os.path.abspath(path)  # noqa: PTH100  resolving links would cost more than the look-up
         found = Path(name).stat()
         entry = self._files.get(name)
-        if entry is None or not _stands(entry, found):
+        if entry is None or not _stands(entry, found, shared=shared):
             entry = self._hashed(name, found)
         elif entry[6] != self._today:
             entry = self._new_files[name] = (*entry[:6], self._today)
@@ -51,7 +55,7 @@ class Index:
     def linked(self, file: Path, link: Path) -> None:
         """Know of a hard link what is known of its file. Raises OSError."""
         known, name = self._files.get(os.path.abspath(file)), os.path.abspath(link)  # noqa: PTH100
-        if known is not None and _stands(known, Path(name).stat()):
+        if known is not None and _stands(known, Path(name).stat(), shared=True):
             self._files[name] = self._new_files[name] = known
 
     def fact(self, name: str, sha256: str, find: Callable[[], Sequence[str]]) -> tuple[str, ...]:
@@ -98,12 +102,10 @@ def _times(found: os.stat_result) -> tuple[int, int, int, int]:
     return found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns
 
 
-def _stands(entry: _Entry, found: os.stat_result) -> bool:
+def _stands(entry: _Entry, found: os.stat_result, *, shared: bool) -> bool:
     if entry[:3] != (found.st_size, found.st_mtime_ns, found.st_ino) or entry[1] + _TICK_NS >= entry[4]:
         return False
-    # A file that nobody may write is hard linked out of a store, ours or another one's: each link that is made or
-    # removed changes its ctime, while its bytes cannot change unless its mtime does.
-    return entry[3] == found.st_ctime_ns or not stat.S_IMODE(found.st_mode) & 0o222
+    return entry[3] == found.st_ctime_ns or (shared and not stat.S_IMODE(found.st_mode) & 0o222)
 
 
 def _read(file: Path) -> tuple[dict[str, _Entry], dict[str, list[Any]]]:

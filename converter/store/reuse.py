@@ -149,7 +149,7 @@ class Reuse:
 
     def _is_whole(self, dist: Path, record: ModelRecord) -> bool:
         try:
-            return all(self._index.sha256(dist / file.path) == file.sha256 for file in record.artifacts)
+            return all(self._index.sha256(dist / file.path, shared=True) == file.sha256 for file in record.artifacts)
         except OSError:
             return False
 

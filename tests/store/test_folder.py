@@ -5,10 +5,12 @@ import multiprocessing
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from converter.package.checksums import artifact
 from converter.store import Index, StoreError, store_at
 from converter.store.folder import FolderStore
 
@@ -106,6 +108,16 @@ def test_a_damaged_entry_is_a_miss_that_is_said_and_can_be_made_anew(store, entr
     assert store.find(entry.key) is None
     store.put(entry, tmp_path / "dist/graph")
     assert fetched(store, entry, tmp_path / "again")["graph.mlmodel"] == "a model of graph"
+
+
+def test_what_is_converted_anew_takes_the_place_of_other_bytes_with_the_same_key(store, entry, tmp_path):
+    """As of a factory that reads a file which no manifest names."""
+    file = tmp_path / "dist/graph/graph.mlmodel"
+    file.write_text("what it became")
+    artifacts = (artifact(file, tmp_path / "dist"), *entry.artifacts[1:])
+    assert [other.path for other in entry.artifacts] == [other.path for other in artifacts]
+    store.put(replace(entry, artifacts=artifacts), tmp_path / "dist/graph")
+    assert fetched(store, store.find(entry.key), tmp_path / "out")["graph.mlmodel"] == "what it became"
 
 
 def test_what_is_not_the_record_s_is_not_put(store, repository, tmp_path):

@@ -83,16 +83,28 @@ def test_whatever_changes_a_file_is_seen(index, file, change):
     assert again(index).sha256(file) == digest("two")
 
 
-def test_a_link_to_a_read_only_file_costs_no_reading_and_a_link_to_another_does(index, file, reads, tmp_path):
+def test_a_link_to_a_read_only_file_of_a_store_costs_no_reading_and_a_link_to_another_does(
+    index, file, reads, tmp_path
+):
     for mode, expected in ((0o444, 1), (0o644, 2)):
         file.chmod(mode)
         reads.clear()
         age(file, HOUR_NS + mode)
         index = again(index)
-        index.sha256(file)
+        index.sha256(file, shared=True)
         (tmp_path / f"link-{mode}").hardlink_to(file)
-        again(index).sha256(file)
+        again(index).sha256(file, shared=True)
         assert len(reads) == expected
+
+
+def test_a_read_only_source_that_is_rewritten_with_its_old_time_is_seen(index, file):
+    """A build system writes its outputs so, with one time for all of them."""
+    file.chmod(0o444)
+    index.sha256(file)
+    file.chmod(0o644)
+    rewritten(file)
+    file.chmod(0o444)
+    assert again(index).sha256(file) == digest("two")
 
 
 @pytest.mark.parametrize(
