@@ -9,9 +9,15 @@ from torch import Tensor
 from converter.evaluate.faults.fault import Faults
 from converter.evaluate.layers.network import Layer
 
+# Elements of what is made up here, inputs and weights; beyond, layers stay unchecked.
+LARGEST = 1 << 27
 
-def repaired(kind: str, params: Any, faults: Faults) -> Any:
-    """The layer's message, with zeros for weights whose count is wrong, which is said; so what follows is checked."""
+
+def repaired(kind: str, params: Any, faults: Faults) -> Any | None:
+    """The layer's message, with zeros for weights whose count is wrong, which is said; so what follows is checked.
+
+    None where as many zeros would not do: the count that the layer asks for is beyond all reason.
+    """
     wrong = {}
     for field, wanted in _wanted(kind, params).items():
         problem = _miscounted(getattr(params, field), wanted)
@@ -20,6 +26,8 @@ def repaired(kind: str, params: Any, faults: Faults) -> Any:
             wrong[field] = wanted
     if not wrong:
         return params
+    if max(wrong.values()) > LARGEST or min(wrong.values()) < 0:
+        return None
     copy = type(params)()
     copy.CopyFrom(params)
     for field, wanted in wrong.items():
@@ -39,15 +47,18 @@ def asked_channels(layer: Layer) -> int | None:
     return int(fields.get("channels", 0)) if layer.kind == "batchnorm" else None
 
 
-def with_channels(layer: Layer, x: Tensor, channels: int) -> tuple[int, Tensor]:
-    """How many channels `x` has for this layer, and a tensor like it that has as many as asked for."""
+def channels(layer: Layer, x: Tensor) -> int | None:
+    """How many channels `x` has for this layer; None where its rank does not fit, which the layer itself says."""
     if layer.kind == "innerProduct":
-        if x.dim() <= 3:
-            return x.shape[-1], x.new_zeros((*x.shape[:-1], channels))
-        return math.prod(x.shape[-3:]), x.new_zeros((*x.shape[:-3], channels, 1, 1))
-    if x.dim() < 3:
-        return channels, x  # the layer itself says that the rank is wrong
-    return x.shape[-3], x.new_zeros((*x.shape[:-3], channels, *x.shape[-2:]))
+        return (x.shape[-1] if x.dim() <= 3 else math.prod(x.shape[-3:])) if x.dim() else None
+    return x.shape[-3] if x.dim() >= 3 else None
+
+
+def with_channels(layer: Layer, x: Tensor, count: int) -> Tensor:
+    """A tensor like `x` that has as many channels as the layer asks for."""
+    if layer.kind == "innerProduct":
+        return x.new_zeros((*x.shape[:-1], count) if x.dim() <= 3 else (*x.shape[:-3], count, 1, 1))
+    return x.new_zeros((*x.shape[:-3], count, *x.shape[-2:]))
 
 
 def _wanted(kind: str, params: Any) -> dict[str, int]:

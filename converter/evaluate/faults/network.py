@@ -1,5 +1,6 @@
 """A NeuralNetwork: its layers against one another, against their weights and against the description."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from converter.errors import EvaluationError
-from converter.evaluate.faults.counts import asked_channels, repaired, with_channels
+from converter.evaluate.faults.counts import LARGEST, asked_channels, channels, repaired, with_channels
 from converter.evaluate.faults.fault import Faults
 from converter.evaluate.faults.labels import check_labels
 from converter.evaluate.faults.numbers import check_numbers
@@ -79,6 +80,13 @@ def _check_preprocessing(network: Any, inputs: Mapping[str, Any], faults: Faults
             faults.at(op="preprocessing", name=name).add(f"is for {name!r}, which is no input; {', '.join(inputs)} are")
         elif feature.type.WhichOneof("Type") != "imageType":
             faults.at(op="preprocessing", name=name).add("is for an input that is no image")
+        for field, value in step.scaler.ListFields():
+            if not math.isfinite(value):
+                faults.at(op="preprocessing", name=name).add(f"its {field.name} is {value}")
+    for field_name in ("arrayInputShapeMapping", "imageInputShapeMapping"):
+        known = network.DESCRIPTOR.fields_by_name[field_name].enum_type.values_by_number
+        if (number := getattr(network, field_name)) not in known:
+            faults.add(f"{field_name} is {number}, which does not exist")
 
 
 def _seeds(network: Any, inputs: Mapping[str, Any], faults: Faults) -> Iterator[tuple[str, Tensor]]:
@@ -92,12 +100,15 @@ def _seeds(network: Any, inputs: Mapping[str, Any], faults: Faults) -> Iterator[
                 FeatureTypes_pb2.ImageFeatureType.GRAYSCALE,
                 FeatureTypes_pb2.ImageFeatureType.GRAYSCALE_FLOAT16,
             )
-            if image.height <= 0 or image.width <= 0:
+            if not 0 < image.height * image.width <= LARGEST or image.height < 0:
                 continue
             value = torch.rand((1, 1 if gray else 3, image.height, image.width), generator=random) * 255
         elif which == "multiArrayType" and feature.type.multiArrayType.shape:
             array = feature.type.multiArrayType
-            value = torch.rand(tuple(max(size, 0) for size in array.shape), generator=random)
+            shape = tuple(max(size, 0) for size in array.shape)
+            if math.prod(shape) > LARGEST:
+                continue
+            value = torch.rand(shape, generator=random)
             if array.dataType == FeatureTypes_pb2.ArrayFeatureType.INT32:
                 value = torch.zeros_like(value)
         elif which in ("doubleType", "int64Type"):
@@ -145,6 +156,8 @@ def _layer(message: Any, kind: str | None, known: set[str], taken: set[str], her
     if op is None or _is_dynamically_quantised(params):  # a custom layer's code is in the app
         return None
     params = repaired(kind, params, here)
+    if params is None:
+        return None
 
     def nested(block: Any) -> Block:
         steps = _prepared(block.layers, known, set(taken), here)
@@ -195,18 +208,20 @@ class _Run:
         given = {name: scope[name] for name in layer.inputs}
         if layer.inputs and (asked := asked_channels(layer)) is not None:
             first = given[layer.inputs[0]]
-            found, fitting = with_channels(layer, first, asked)
-            if found != asked:
+            found = channels(layer, first)
+            if found is not None and found != asked:
                 here.add(f"takes {asked} channels, its input {layer.inputs[0]!r} has {found}")
-                given[layer.inputs[0]] = fitting
+                if not 0 < asked * first.numel() <= LARGEST * max(found, 1):
+                    return
+                given[layer.inputs[0]] = with_channels(layer, first, asked)
         try:
             layer.run(given)
         except EvaluationError as error:
             if not self.is_flexible and layer.kind not in _BY_VALUE and all(value.numel() for value in given.values()):
                 here.add(error.problem, error.fix or "convert the model again")
             return
-        except (TypeError, ArithmeticError, KeyError, AttributeError) as error:  # what layer.run lets through
-            here.add(f"cannot be computed: {error}")
+        except (TypeError, ArithmeticError, KeyError, AttributeError, MemoryError) as error:  # layer.run lets these by
+            here.add(f"cannot be computed: {error or type(error).__name__}")
             return
         scope |= {name: given[name] for name in layer.outputs if name in given}
 

@@ -1,5 +1,6 @@
 """A layer's weights are numbers."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +15,11 @@ _CONSTANTS = {"loadConstant", "loadConstantND"}
 
 def check_numbers(layer: Any, kind: str, faults: Faults) -> None:
     """Add a fault for each of the layer's weights that holds NaN or infinity; nested networks are looked at later."""
-    for field, weights in _weights(getattr(layer, kind), ""):
+    params = getattr(layer, kind)
+    for field, value in params.ListFields():
+        if isinstance(value, float) and math.isnan(value):
+            faults.add(f"its {field.name} is NaN")
+    for field, weights in _weights(params, ""):
         values = _values(weights)
         # the extremes are NaN where there is one; a mask of all values would take as much memory as they
         if not values.size or (np.isfinite(values.max()) and np.isfinite(values.min())):

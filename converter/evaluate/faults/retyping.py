@@ -24,7 +24,16 @@ UNKNOWN = object()
 _LARGE = 1 << 22  # elements of one value, from which on an operation is computed without numbers
 _MULTIPLICATIONS = 1 << 28  # the same for an operation's multiplications
 _SMALL = 1 << 12  # a value that keeps its numbers even then: shapes and indices
-_KERNEL_ERRORS = (RuntimeError, ValueError, IndexError, TypeError, KeyError, ArithmeticError, AttributeError)
+_KERNEL_ERRORS = (
+    RuntimeError,
+    ValueError,
+    IndexError,
+    TypeError,
+    KeyError,
+    ArithmeticError,
+    AttributeError,
+    MemoryError,
+)
 _LISTS = {"list_gather", "list_length", "list_read", "list_scatter", "list_write", "make_list"}
 _WITHOUT_NUMBERS = {"shape"}  # their results depend on types only
 
@@ -221,7 +230,10 @@ def _argument(argument: Name | Constant, values: Mapping[str, Any], large: bool)
 
 
 def _typed_only(constant: Constant) -> Any:
-    kind = value_type(constant.message.type)
+    try:
+        kind = value_type(constant.message.type)
+    except EvaluationError:
+        return UNKNOWN
     if not isinstance(kind, TensorType) or kind.data_type.carrier is None or kind.shape is None:
         return _resolved(constant)
     carrier = torch.float32 if kind.data_type.kind == "float" else kind.data_type.carrier
@@ -235,7 +247,10 @@ def _resolved(value: Any) -> Any:
     try:
         return value.value()
     except (EvaluationError, ValueError, RuntimeError):
-        return substitute(value_type(value.message.type))
+        try:
+            return substitute(value_type(value.message.type))
+        except EvaluationError:
+            return UNKNOWN
 
 
 def _computed(step: Step, given: Mapping[str, Sequence[Any]], large: bool) -> list[Any]:
