@@ -57,3 +57,33 @@ def test_a_zip_without_a_package_is_refused(content, tmp_path):
         path.write_bytes(content)
     with pytest.raises(EvaluationError, match=r"cannot be unzipped|holds 0 packages"), unzipped(path):
         pass
+
+
+# Fields of the two headers: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, 4.3.7 and 4.3.12
+@pytest.mark.parametrize(("local", "central", "value"), [(6, 8, 1), (8, 10, 99)], ids=["encrypted", "unknown method"])
+def test_a_zip_that_python_cannot_read_is_refused(local, central, value, package, tmp_path):
+    path = tmp_path / "net.mlpackage.zip"
+    zip_package(package, path)
+    content = bytearray(path.read_bytes())
+    for signature, offset in ((b"PK\x03\x04", local), (b"PK\x01\x02", central)):
+        at = -1
+        while (at := content.find(signature, at + 1)) >= 0:
+            content[at + offset] = value
+    path.write_bytes(content)
+    with pytest.raises(EvaluationError, match="cannot be unzipped"), unzipped(path):
+        pass
+
+
+def test_nothing_is_unzipped_outside_its_folder(tmp_path):
+    path = tmp_path / "net.mlpackage.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("net.mlpackage/Manifest.json", "{}")
+        archive.writestr(f"..{tmp_path}/above", "")
+        archive.writestr("../" * 20 + f"{tmp_path}/above", "")
+        archive.writestr(f"{tmp_path}/above", "")
+        link = zipfile.ZipInfo("net.mlpackage/link")
+        link.create_system, link.external_attr = 3, 0o120777 << 16
+        archive.writestr(link, str(tmp_path))
+    with unzipped(path) as found:
+        assert not (found / "link").is_symlink()
+    assert list(tmp_path.iterdir()) == [path]
