@@ -58,6 +58,7 @@ def finished(source, stand_in, tmp_path: Path, monkeypatch):
     """A dist folder with one model in two files, as the pipeline leaves it, checked by a stand-in."""
     monkeypatch.setattr("converter.validate.engine", lambda name: stand_in())
     monkeypatch.setattr(dist_module, "engine_called", lambda name: stand_in())
+    monkeypatch.setattr("converter.validate._check", lambda path: None)  # it is no model that would be checked
     held = tmp_path / "held.npz"
     np.savez(held, image=np.zeros((3, 32, 32, 3), np.uint8), labels=[0, 1, 2])
     options = ValidationOptions(seeds=6, labelled={"path": "held.npz", "max_accuracy_drop": 0.0})
@@ -122,6 +123,17 @@ def test_a_finished_folder_is_checked_again(finished):
     assert [result.file for result in results] == ["small/small.mlmodel", "small/small.mlpackage.zip"]
     assert all(result.passed for result in results)
     assert words(results[0]) == "small.mlmodel: passed 4 gates on stand-in"
+
+
+def test_a_part_without_models_has_nothing_to_check_but_one_whose_models_failed_does(finished):
+    record_ = read_record(finished.dist)
+    part = replace(record_, models=(), shard="3/4")
+    (finished.dist / "build.json").write_text(to_json(part))
+    assert list(checked(finished)) == []
+    for faulty in (replace(part, shard=""), replace(part, models=record_.models[1:])):
+        (finished.dist / "build.json").write_text(to_json(faulty))
+        with pytest.raises(ValidationError, match="nothing to check"):
+            checked(finished)
 
 
 def test_a_worse_answer_fails_with_its_numbers(finished, stand_in, monkeypatch):
