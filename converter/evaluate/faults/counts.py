@@ -26,7 +26,7 @@ def repaired(kind: str, params: Any, faults: Faults) -> Any | None:
             wrong[field] = wanted
     if not wrong:
         return params
-    if max(wrong.values()) > LARGEST or min(wrong.values()) < 0:
+    if max(wrong.values()) > LARGEST // 8 or min(wrong.values()) < 0:
         return None
     copy = type(params)()
     copy.CopyFrom(params)

@@ -11,14 +11,14 @@ from torch import Tensor
 from converter.errors import EvaluationError
 from converter.evaluate.faults.counts import LARGEST, asked_channels, channels, repaired, with_channels
 from converter.evaluate.faults.fault import Faults
-from converter.evaluate.faults.labels import check_labels
+from converter.evaluate.faults.network_face import check_classifier, check_outputs, is_flexible
 from converter.evaluate.faults.numbers import check_numbers
 from converter.evaluate.layers.binding import arguments
 from converter.evaluate.layers.binding import check as check_arguments
 from converter.evaluate.layers.inputs import entered
 from converter.evaluate.layers.network import Block, Layer
 from converter.evaluate.layers.table import layers
-from converter.evaluate.proto import FeatureTypes_pb2, NeuralNetwork_pb2
+from converter.evaluate.proto import FeatureTypes_pb2
 
 # Layers that take an index, a size or a count as a value: with made-up inputs their failure says nothing.
 _BY_VALUE = frozenset(
@@ -49,12 +49,12 @@ def check(spec: Any, faults: Faults) -> None:
             faults.at(op="output", name=feature.name).add("is both an input and an output")
     _check_preprocessing(network, inputs, faults)
     scope = dict(_seeds(network, inputs, faults))
-    run = _Run(faults, is_flexible=_is_flexible(spec.description.input))
+    run = _Run(faults, is_flexible=is_flexible(spec.description.input))
     with torch.inference_mode():
         run.walk(prepared, scope)
-    _check_outputs(spec, network, scope, faults)
+    check_outputs(spec, network, scope, faults)
     if kind == "neuralNetworkClassifier":
-        _check_classifier(spec, network, known, scope, faults)
+        check_classifier(spec, network, known, scope, faults)
 
 
 def _made(spec: Any, kind: str) -> set[str]:
@@ -224,55 +224,3 @@ class _Run:
             here.add(f"cannot be computed: {error or type(error).__name__}")
             return
         scope |= {name: given[name] for name in layer.outputs if name in given}
-
-
-def _check_outputs(spec: Any, network: Any, scope: Mapping[str, Tensor], faults: Faults) -> None:
-    """The described shapes of outputs, where they are exact."""
-    features = [*spec.description.input, *spec.description.output]
-    if _is_flexible(features) or network.arrayInputShapeMapping != NeuralNetwork_pb2.EXACT_ARRAY_MAPPING:
-        return
-    for feature in spec.description.output:
-        value = scope.get(feature.name)
-        shape = list(feature.type.multiArrayType.shape)
-        if value is not None and shape and list(value.shape) != shape:
-            faults.at(op="output", name=feature.name).add(
-                f"is described with the shape {shape}, the network gives {list(value.shape)}"
-            )
-        image = feature.type.imageType
-        if value is not None and image.width and list(value.shape[-2:]) != [image.height, image.width]:
-            faults.at(op="output", name=feature.name).add(
-                f"is described as {image.width} x {image.height} pixels (width x height), the network gives "
-                f"{list(value.shape)}"
-            )
-
-
-def _is_flexible(features: Iterable[Any]) -> bool:
-    return any(
-        f.type.multiArrayType.WhichOneof("ShapeFlexibility") or f.type.imageType.WhichOneof("SizeFlexibility")
-        for f in features
-    )
-
-
-def _check_classifier(spec: Any, network: Any, known: set[str], scope: Mapping[str, Tensor], faults: Faults) -> None:
-    which = network.WhichOneof("ClassLabels")
-    labels = list(getattr(network, which).vector) if which else []
-    last = next((layer.output[0] for layer in reversed(network.layers) if layer.output), "")
-    name = network.labelProbabilityLayerName or last
-    if name not in known:
-        faults.add(f"labelProbabilityLayerName is {name!r}, which no layer gives")
-    scores = scope.get(name)
-    check_labels(labels, None if scores is None else scores.numel(), faults)
-    outputs = {feature.name: feature.type for feature in spec.description.output}
-    label_type = "int64Type" if which == "int64ClassLabels" else "stringType"
-    predicted = outputs.get(spec.description.predictedFeatureName)
-    if predicted is not None and labels and predicted.WhichOneof("Type") != label_type:
-        faults.at(op="output", name=spec.description.predictedFeatureName).add(
-            f"is described as {predicted.WhichOneof('Type')}, the labels are {label_type}"
-        )
-    scored = outputs.get(spec.description.predictedProbabilitiesName)
-    if scored is not None and labels and scored.WhichOneof("Type") == "dictionaryType":
-        key = "int64KeyType" if which == "int64ClassLabels" else "stringKeyType"
-        if scored.dictionaryType.WhichOneof("KeyType") != key:
-            faults.at(op="output", name=spec.description.predictedProbabilitiesName).add(
-                f"is described with {scored.dictionaryType.WhichOneof('KeyType')}, the labels are {label_type}"
-            )

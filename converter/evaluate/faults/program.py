@@ -10,8 +10,9 @@ from converter.evaluate.faults.blobs import check_blobs
 from converter.evaluate.faults.face import check_face
 from converter.evaluate.faults.fault import Faults
 from converter.evaluate.faults.labels import check_labels
+from converter.evaluate.faults.made_up import seed
 from converter.evaluate.faults.reading import Reading
-from converter.evaluate.faults.retyping import Retyping, seed
+from converter.evaluate.faults.retyping import Retyping
 from converter.evaluate.mil.program import OPSETS
 from converter.evaluate.mil.reader import Body
 from converter.evaluate.mil.types import value_type

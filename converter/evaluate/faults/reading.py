@@ -6,10 +6,19 @@ from typing import Any
 from converter.errors import EvaluationError
 from converter.evaluate.bundle import Weights
 from converter.evaluate.faults.fault import Faults
-from converter.evaluate.mil.reader import Body, Constant, Reader, Step, Type
-from converter.evaluate.mil.types import value_type
+from converter.evaluate.mil.reader import Body, Constant, Name, Reader, Step, Type
+from converter.evaluate.mil.types import TensorType, value_type
 from converter.evaluate.mil.values import decode
 from converter.evaluate.proto import MIL_pb2
+
+# Parameters that must be of one data type, in every opset.
+_ALIKE = {
+    **dict.fromkeys(("add", "sub", "mul", "real_div", "floor_div", "mod", "pow", "maximum", "minimum"), ("x", "y")),
+    **dict.fromkeys(("equal", "not_equal", "greater", "greater_equal", "less", "less_equal", "matmul"), ("x", "y")),
+    "select": ("a", "b"),
+    "concat": ("values",),
+    "stack": ("values",),
+}
 
 
 class Reading(Reader):
@@ -74,6 +83,7 @@ class Reading(Reader):
             for argument in binding:
                 if isinstance(argument, Constant):
                     check_value(argument, here)
+        _check_alike(step, types, here)
         return step
 
     def _constant(self, operation: Any, constants: dict[str, Constant], here: Faults) -> None:
@@ -86,6 +96,14 @@ class Reading(Reader):
             here.add(f"holds a value of type {held}, the program declares {said}")
         check_value(constant, here)
         constants[output.name] = self.constants[output.name] = constant
+
+
+def _check_alike(step: Step, types: Mapping[str, Type], faults: Faults) -> None:
+    given = [a for parameter in _ALIKE.get(step.op_type, ()) for a in step.arguments.get(parameter, ())]
+    kinds = [types[a.name] if isinstance(a, Name) else value_type(a.message.type) for a in given]
+    found = list(dict.fromkeys(kind.data_type.name for kind in kinds if isinstance(kind, TensorType)))
+    if len(found) > 1:
+        faults.add(f"takes {' and '.join(found)}; its inputs must be of one data type")
 
 
 def check_value(constant: Constant, faults: Faults) -> None:

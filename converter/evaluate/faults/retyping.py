@@ -13,15 +13,12 @@ import torch
 
 from converter.errors import EvaluationError
 from converter.evaluate.faults.fault import Faults
+from converter.evaluate.faults.made_up import LARGE, UNKNOWN, misfit, resolved, substitute, typed_only
 from converter.evaluate.mil.arguments import adapt
 from converter.evaluate.mil.reader import Body, Constant, Name, Step, Type
-from converter.evaluate.mil.types import OtherType, TensorType, value_type
+from converter.evaluate.mil.types import TensorType
 from converter.registry import BindError
 
-# A value of which nothing is known: its type leaves sizes open, and what should give it could not be computed.
-UNKNOWN = object()
-
-_LARGE = 1 << 22  # elements of one value, from which on an operation is computed without numbers
 _MULTIPLICATIONS = 1 << 28  # the same for an operation's multiplications
 _SMALL = 1 << 12  # a value that keeps its numbers even then: shapes and indices
 _KERNEL_ERRORS = (
@@ -66,7 +63,7 @@ class Retyping:
             for name in (*step.uses, *(name for name, _ in step.outputs)):
                 if last.get(name, index) <= index and name not in body.outputs and name not in outer:
                     values.pop(name, None)
-        return [_resolved(values.get(name, UNKNOWN)) for name in body.outputs]
+        return [resolved(values.get(name, UNKNOWN)) for name in body.outputs]
 
     def _step(self, step: Step, values: Mapping[str, Any]) -> list[Any]:
         declared = [substitute(kind) for _, kind in step.outputs]
@@ -125,7 +122,7 @@ class Retyping:
         return branches[0]
 
     def _classes(self, step: Step, given: Mapping[str, Sequence[Any]]) -> None:
-        (scores,), (classes,) = given["probabilities"], given["classes"]
+        scores, classes = given["probabilities"][0], given["classes"][0]
         count = scores.numel() if isinstance(scores, torch.Tensor) else None
         if isinstance(classes, list | torch.Tensor):
             labels = [int(c) if isinstance(c, torch.Tensor) else c for c in classes]
@@ -150,50 +147,6 @@ def _is_open(kind: Type) -> bool:
     return not isinstance(kind, TensorType) or kind.shape is None or None in kind.shape
 
 
-def seed(kind: Type, feature: Any | None) -> Any:
-    """A value for an input: floats from 0 to 1, zeros else; open sizes are those of the described default."""
-    if isinstance(kind, OtherType):
-        return [substitute(kind.element)] if kind.name == "state" and kind.element else UNKNOWN
-    default = _default_shape(feature) if feature is not None else []
-    shape = kind.shape
-    if shape is None or None in shape:
-        if shape is not None and len(shape) != len(default):
-            return UNKNOWN
-        shape = tuple(d if size is None else size for size, d in zip(shape or default, default, strict=True))
-    filled = substitute(TensorType(kind.data_type, shape))
-    if isinstance(filled, torch.Tensor) and filled.is_floating_point() and filled.device.type != "meta":
-        return torch.rand(filled.shape, generator=torch.Generator().manual_seed(0))
-    return filled
-
-
-def substitute(kind: Type | None) -> Any:
-    """A value of a type: zeros; UNKNOWN where the type leaves sizes open."""
-    if isinstance(kind, OtherType) and kind.name == "state" and kind.element:
-        return [substitute(kind.element)]
-    if not isinstance(kind, TensorType) or kind.shape is None or None in kind.shape or kind.data_type.carrier is None:
-        return UNKNOWN
-    shape = [size for size in kind.shape if size is not None]
-    carrier = torch.float32 if kind.data_type.kind == "float" else kind.data_type.carrier
-    return torch.zeros(shape, dtype=carrier, device="meta" if math.prod(shape) > _LARGE else "cpu")
-
-
-def misfit(value: Any, kind: Type) -> str:
-    """Why a result is not of the declared type, in words; empty where it is."""
-    if not isinstance(kind, TensorType) or kind.data_type.kind == "string":
-        return ""
-    if isinstance(value, int):
-        return ""
-    if not isinstance(value, torch.Tensor):
-        return f"is a {type(value).__name__}"
-    declared = value.shape if kind.shape is None else kind.shape
-    if value.dim() != len(declared) or any(
-        d is not None and d != size for d, size in zip(declared, value.shape, strict=True)
-    ):
-        return f"has the shape {list(value.shape)}"
-    own = "bool" if value.dtype == torch.bool else "float" if value.is_floating_point() else "int"
-    return f"is of {value.dtype}" if own != kind.data_type.kind else ""
-
-
 def is_large(step: Step, values: Mapping[str, Any]) -> bool:
     """Whether an operation's numbers would take long: only its types are looked at then."""
     results = [math.prod(d or 1 for d in k.shape or ()) for _, k in step.outputs if isinstance(k, TensorType)]
@@ -201,7 +154,7 @@ def is_large(step: Step, values: Mapping[str, Any]) -> bool:
     given = [math.prod(_shape(value)) for value in known]
     weights = [_shape(v) for key in ("weight", "y") for v in _bound(step, key, values)]
     inner = max((math.prod(shape[1:]) for shape in weights if shape), default=1)
-    return max([0, *results, *given]) > _LARGE or max([0, *results]) * inner > _MULTIPLICATIONS
+    return max([0, *results, *given]) > LARGE or max([0, *results]) * inner > _MULTIPLICATIONS
 
 
 def _bound(step: Step, key: str, values: Mapping[str, Any]) -> list[Any]:
@@ -220,37 +173,13 @@ def _shape(value: Any) -> Sequence[int]:
 def _argument(argument: Name | Constant, values: Mapping[str, Any], large: bool) -> Any:
     value = values.get(argument.name, UNKNOWN) if isinstance(argument, Name) else argument
     if large and isinstance(value, Constant) and math.prod(_shape(value)) > _SMALL:
-        return _typed_only(value)
-    value = _resolved(value)
+        return typed_only(value)
+    value = resolved(value)
     if not isinstance(value, torch.Tensor):
         return value
     if large and (value.is_floating_point() or value.numel() > _SMALL):
         return value.to("meta")
     return torch.zeros(value.shape, dtype=value.dtype) if value.is_meta and not large else value
-
-
-def _typed_only(constant: Constant) -> Any:
-    try:
-        kind = value_type(constant.message.type)
-    except EvaluationError:
-        return UNKNOWN
-    if not isinstance(kind, TensorType) or kind.data_type.carrier is None or kind.shape is None:
-        return _resolved(constant)
-    carrier = torch.float32 if kind.data_type.kind == "float" else kind.data_type.carrier
-    return torch.empty([d or 0 for d in kind.shape], dtype=carrier, device="meta")
-
-
-def _resolved(value: Any) -> Any:
-    """A constant's value; one that cannot be read has been said, and counts as a value of its type."""
-    if not isinstance(value, Constant):
-        return value
-    try:
-        return value.value()
-    except (EvaluationError, ValueError, RuntimeError):
-        try:
-            return substitute(value_type(value.message.type))
-        except EvaluationError:
-            return UNKNOWN
 
 
 def _computed(step: Step, given: Mapping[str, Sequence[Any]], large: bool) -> list[Any]:
@@ -287,26 +216,13 @@ def check_bias(step: Step, given: Mapping[str, Sequence[Any]]) -> None:
 
 def _kept(value: Any) -> Any:
     """A result as it is handed on: an int or bool without numbers counts as zeros."""
-    if isinstance(value, torch.Tensor) and value.is_meta and value.numel() <= _LARGE:
+    if isinstance(value, torch.Tensor) and value.is_meta and value.numel() <= LARGE:
         return torch.zeros(value.shape, dtype=value.dtype)
     return value
 
 
 def _named(body: Body, values: Sequence[Any]) -> dict[str, Any]:
     return {name: value for (name, _), value in zip(body.inputs, values, strict=False)}
-
-
-def _default_shape(feature: Any) -> list[int]:
-    which = feature.type.WhichOneof("Type")
-    if which == "imageType":
-        image = feature.type.imageType
-        return [1, 1 if image.colorSpace in (10, 40) else 3, image.height, image.width]
-    array = feature.type.multiArrayType
-    if array.shape:
-        return list(array.shape)
-    if array.enumeratedShapes.shapes:
-        return list(array.enumeratedShapes.shapes[0].shape)
-    return [max(1, r.lowerBound) for r in array.shapeRange.sizeRanges]
 
 
 def _shapes(given: Mapping[str, Sequence[Any]]) -> str:

@@ -217,6 +217,14 @@ def same_size_offset(spec):
     one.attributes["val"].blobFileValue.offset = two.attributes["val"].blobFileValue.offset
 
 
+def mixed_types(spec):
+    """What the addition reads is of two types now."""
+    asked = first(spec, "add").inputs["y"].arguments[0].name
+    for operation in block(spec).operations:
+        if operation.outputs[0].name == asked:
+            tensor(operation).dataType = MIL_pb2.FLOAT16
+
+
 def array_for_image(spec):
     spec.description.input[0].type.multiArrayType.shape.extend([1, 3, 32, 31])
     spec.description.input[0].type.multiArrayType.dataType = 65568
@@ -288,6 +296,7 @@ CASES = [
     ("a name with a blank", name, "", "the name 'my image' is not allowed"),
     ("opset newer than the version", newer_opset, "", "is 7, but the opset CoreML7 of function main needs 8"),
     ("a blob of the same size", same_size_offset, "const", r"while the blob at \d+ is read by nothing"),
+    ("two types for one op", mixed_types, "add", "takes fp32 and fp16; its inputs must be of one data type"),
     ("NaN weights", number(np.nan), "const", "holds 1 NaN"),
     ("infinite weights", number(np.inf), "const", "holds 1 infinite numbers"),
 ]
