@@ -12,8 +12,9 @@ def commit_of(folder: Path) -> str:
     """
 
     def git(*words: str) -> str | None:
+        command = ["git", "-c", "core.fsmonitor=false", *words]  # a program that the repository's settings may name
         try:
-            answer = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True, timeout=20)
+            answer = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=20)
         except (OSError, subprocess.SubprocessError):
             return None
         return answer.stdout.strip()

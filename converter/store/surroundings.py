@@ -123,7 +123,7 @@ def _files(root: Path) -> Iterator[str]:
 
 
 def _git(root: Path, *words: str) -> list[str] | None:
-    command = ["git", "ls-files", "-z", *words, "--", "*.py", "*.txt", "*.toml", "*.lock", "*.cfg"]
+    command = ["git", "-c", "core.fsmonitor=false", "ls-files", "-z", *words, "--", "*.py", "*.txt", "*.toml", "*.lock", "*.cfg"]
     try:
         answer = subprocess.run(command, cwd=root, capture_output=True, check=True, timeout=60)
     except (OSError, subprocess.SubprocessError):
