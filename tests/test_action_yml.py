@@ -73,6 +73,9 @@ def test_one_step_alone_has_the_token():
     named = [step["name"] for step in steps(ACTION) if "token" in str(step)]
     assert named == ["Publish"]
     assert [step["name"] for step in steps(ACTION) if "run" in step and "action/command" not in step["run"]] == named
+    for step in steps(ACTION):
+        if "action/command" in step.get("run", ""):  # no shell stays behind with the credentials in its environment
+            assert step["run"].startswith("exec "), step["name"]
 
 
 def test_the_jobs_that_run_models_code_can_write_nowhere():

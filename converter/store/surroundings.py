@@ -123,7 +123,8 @@ def _files(root: Path) -> Iterator[str]:
 
 
 def _git(root: Path, *words: str) -> list[str] | None:
-    command = ["git", "-c", "core.fsmonitor=false", "ls-files", "-z", *words, "--", "*.py", "*.txt", "*.toml", "*.lock", "*.cfg"]
+    git = ["git", "-c", "core.fsmonitor=false"]  # a program that the repository's settings may name
+    command = [*git, "ls-files", "-z", *words, "--", "*.py", "*.txt", "*.toml", "*.lock", "*.cfg"]
     try:
         answer = subprocess.run(command, cwd=root, capture_output=True, check=True, timeout=60)
     except (OSError, subprocess.SubprocessError):
