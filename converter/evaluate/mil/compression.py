@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from converter.evaluate.mil.table import ops
+from converter.evaluate.mil.types import Typed
 
 
 @ops.op
@@ -16,22 +17,22 @@ def constexpr_blockwise_shift_scale_18(data: Any, scale: Tensor, offset: Tensor 
 
 
 @ops.op
-def constexpr_lut_to_dense_18(indices: Tensor, lut: Tensor, vector_axis: int | None = None) -> Tensor:
-    """`lut` is [*groups, palettes, vector size]: a table per group of indices, a vector per entry."""
+def constexpr_lut_to_dense_18(indices: Tensor, lut: Tensor, vector_axis: int | None = None) -> Typed:
+    """`lut` is [*groups, palettes, vector size]: a table per group of indices, a vector per entry; its type counts."""
     tables = lut.flatten(0, -3)
     groups = torch.arange(tables.shape[0]).reshape(lut.shape[:-2])
     entries = tables[_blown_up(groups, indices), indices.to(torch.int64)]
-    return _spread(entries, vector_axis)
+    return Typed(_spread(entries, vector_axis))
 
 
 @ops.op
 def constexpr_lut_to_sparse_18(
     indices_mask: Tensor, indices_nonzero_data: Tensor, lut: Tensor, vector_axis: int | None = None
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Typed]:
     indices = constexpr_sparse_to_dense_18(indices_nonzero_data, indices_mask)
     dense = constexpr_lut_to_dense_18(indices, lut, vector_axis)
     mask = _spread(indices_mask.unsqueeze(-1).expand((*indices_mask.shape, lut.shape[-1])), vector_axis)
-    return mask, dense[mask.bool()]
+    return mask, Typed(dense[mask.bool()])
 
 
 @ops.op

@@ -24,10 +24,10 @@ def constexpr_cast_16(source_val: Tensor, output_dtype: str) -> Typed:
 
 
 @ops.op
-def constexpr_lut_to_dense_16(indices: Tensor, lut: Tensor, shape: Sequence[int]) -> Tensor:
-    """Indices of log2(len(lut)) bits are packed, lowest bit first."""
+def constexpr_lut_to_dense_16(indices: Tensor, lut: Tensor, shape: Sequence[int]) -> Typed:
+    """Indices of log2(len(lut)) bits are packed, lowest bit first; the result has the table's type."""
     bits = (lut.numel() - 1).bit_length()
-    return lut[_unpacked(indices, bits, math.prod(shape))].reshape(shape)
+    return Typed(lut[_unpacked(indices, bits, math.prod(shape))].reshape(shape))
 
 
 @ops.op

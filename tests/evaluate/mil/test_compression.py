@@ -67,15 +67,19 @@ def linear_model(target):
     )
 
 
-def palette(bits, **more):
+def palette(bits, joint=False, **more):
     return lambda m: cto.palettize_weights(
-        m, cto.OptimizationConfig(cto.OpPalettizerConfig("kmeans", nbits=bits, weight_threshold=0, **more))
+        m,
+        cto.OptimizationConfig(cto.OpPalettizerConfig("kmeans", nbits=bits, weight_threshold=0, **more)),
+        **({"joint_compression": True} if joint else {}),
     )
 
 
-def quantization(**more):
+def quantization(joint=False, **more):
     return lambda m: cto.linear_quantize_weights(
-        m, cto.OptimizationConfig(cto.OpLinearQuantizerConfig(weight_threshold=0, **more))
+        m,
+        cto.OptimizationConfig(cto.OpLinearQuantizerConfig(weight_threshold=0, **more)),
+        **({"joint_compression": True} if joint else {}),
     )
 
 
@@ -96,6 +100,24 @@ COMPRESSIONS = [
     ("3-bit palette in groups", ct.target.iOS18, palette(3, granularity="per_grouped_channel", group_size=16)),
     ("4-bit palette of vectors", ct.target.iOS18, palette(4, cluster_dim=2)),
     ("sparse, iOS18", ct.target.iOS18, pruning),
+    (
+        "uint4 in blocks with offsets",
+        ct.target.iOS18,
+        quantization(dtype="uint4", granularity="per_block", mode="linear"),
+    ),
+    ("4-bit palette with scales", ct.target.iOS18, palette(4, enable_per_channel_scale=True)),
+    ("sparse 4-bit palette", ct.target.iOS18, lambda m: palette(4, joint=True)(pruning(m))),
+    ("sparse int8", ct.target.iOS18, lambda m: quantization(joint=True)(pruning(m))),
+    (
+        "4-bit palette of int8",
+        ct.target.iOS18,
+        lambda m: quantization(joint=True, granularity="per_tensor")(palette(4)(m)),
+    ),
+    (
+        "sparse 4-bit palette of int8",
+        ct.target.iOS18,
+        lambda m: quantization(joint=True, granularity="per_tensor")(palette(4, joint=True)(pruning(m))),
+    ),
 ]
 
 
