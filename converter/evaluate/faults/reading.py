@@ -11,10 +11,10 @@ from converter.evaluate.mil.types import TensorType, value_type
 from converter.evaluate.mil.values import decode
 from converter.evaluate.proto import MIL_pb2
 
-# Parameters that must be of one data type, in every opset.
+# Parameters that must be of one data type, in every opset (from iOS17 on matmul may mix them).
 _ALIKE = {
     **dict.fromkeys(("add", "sub", "mul", "real_div", "floor_div", "mod", "pow", "maximum", "minimum"), ("x", "y")),
-    **dict.fromkeys(("equal", "not_equal", "greater", "greater_equal", "less", "less_equal", "matmul"), ("x", "y")),
+    **dict.fromkeys(("equal", "not_equal", "greater", "greater_equal", "less", "less_equal"), ("x", "y")),
     "select": ("a", "b"),
     "concat": ("values",),
     "stack": ("values",),

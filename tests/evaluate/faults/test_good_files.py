@@ -5,6 +5,7 @@ import coremltools.optimize.coreml as cto
 import numpy as np
 import pytest
 import torch
+from coremltools.converters.mil.mil import Builder
 from coremltools.models.neural_network import quantization_utils
 from torch import nn
 
@@ -57,6 +58,12 @@ class Total(nn.Module):
     def forward(self, x):
         self.total.add_(x)
         return self.total * 2
+
+
+@Builder.program(input_specs=[Builder.TensorSpec(shape=(5, 10))], opset_version=ct.target.iOS17)
+def mixed(y):
+    """From iOS17 on a constant may be of another type than what it is multiplied with."""
+    return Builder.matmul(x=np.ones((2, 5), np.float16), y=y)
 
 
 class Picture(nn.Module):
@@ -231,3 +238,9 @@ def test_several_functions(convert, tmp_path):
     described.default_function_name = "two"
     ct.utils.save_multifunction(described, str(tmp_path / "m.mlpackage"))
     checked(tmp_path / "m.mlpackage")
+
+
+def test_operands_of_two_types():
+    target, precision = ct.target.iOS17, ct.precision.FLOAT32
+    options = {"minimum_deployment_target": target, "compute_precision": precision, "skip_model_load": True}
+    checked(ct.convert(mixed, convert_to="mlprogram", **options))
