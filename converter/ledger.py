@@ -53,7 +53,10 @@ class Ledger:
             shard=str(shard) if shard else "",
         )
         there = earlier(dist.folder)
-        kept = {name: old for name, old in there.items() if name in order and name not in selected}
+        # not known to be unchanged: nobody looked at them in this run
+        kept = {
+            name: replace(old, reused=False) for name, old in there.items() if name in order and name not in selected
+        }
         return cls(dist, order, record, there, kept, time.perf_counter())
 
     def __enter__(self) -> Self:

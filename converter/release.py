@@ -1,5 +1,6 @@
 """A finished output folder to the places that publish it."""
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -9,9 +10,10 @@ from converter.console import Uploads, published
 from converter.errors import ManifestError
 from converter.model import Plan, Published, Step
 from converter.publish import Progress, Publisher, finished, hold_whole
-from converter.publish.planned import hold
+from converter.publish.planned import hold, left_out
 from converter.publish.s3 import S3
 from converter.workflow import Annotations, results
+from converter.workflow.annotations import Annotation
 
 
 def release(
@@ -24,6 +26,9 @@ def release(
     whole = finished(dist)
     if plan:
         hold(whole.record, plan)
+    if words := left_out(whole.record):
+        print(f"note: {words}", file=sys.stderr)
+        step.add(Annotation(level="warning", message=words))
     if any(not isinstance(publisher, S3) for publisher in publishers):  # before any of them is served
         hold_whole(whole)
     _serve([(partial(p.plan, whole), partial(p.publish, whole)) for p in publishers], step, dry_run)

@@ -9,8 +9,8 @@ from converter.package.record import to_json
 
 
 def closing_texts(record: BuildRecord) -> Mapping[str, str]:
-    """The texts of build.json, SHA256SUMS and report.md, by name."""
+    """The texts of build.json, report.md and SHA256SUMS, by name; where the last one is whole, so are the others."""
     from converter.report import render_report
 
     published = [artifact for model in record.models if model.passed for artifact in model.artifacts]
-    return {RECORD: to_json(record), SUMS: sums(published), REPORT: render_report(record)}
+    return {RECORD: to_json(record), REPORT: render_report(record), SUMS: sums(published)}

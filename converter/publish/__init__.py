@@ -8,7 +8,7 @@ from typing import Protocol
 
 from converter.errors import PublishError
 from converter.model import Artifact, BuildRecord, Published, Step
-from converter.package.checksums import artifact, sha256
+from converter.package.checksums import artifact, sha256, sums
 from converter.package.dist import RECORD, REPORT, SUMS
 from converter.package.record import read_record
 
@@ -44,8 +44,8 @@ class Publisher(Protocol):
 def finished(folder: Path) -> Finished:
     """Read a finished output folder and hold each file to its record.
 
-    Raises OutputError where there is no record, PublishError where a model failed, a file is missing or was changed, or
-    two files have the same flat name.
+    Raises OutputError where there is no record, PublishError where a model failed or is of another commit and was not
+    looked at since, a file is missing or was changed, or two files have the same flat name.
     """
     record = read_record(folder)
     failed = [model.name for model in record.models if not model.passed]
@@ -54,6 +54,13 @@ def finished(folder: Path) -> Finished:
             f"{', '.join(failed)} did not pass, so {folder} is not published",
             fix="see its report.md, and build it again",
         )
+    left = [m for m in record.models if m.commit and m.commit != record.commit and not m.reused]
+    if left:
+        said = ", ".join(f"{model.name} is of {model.commit}" for model in left)
+        raise PublishError(
+            f"{folder} is of commit {record.commit or 'none'}, but {said}: the last run left that alone",
+            fix="convert without --only; what is unchanged is reused",
+        )
     built = [a for model in record.models for a in model.artifacts if a.published]
     for file in built:
         path = folder / file.path
@@ -61,11 +68,20 @@ def finished(folder: Path) -> Finished:
             raise PublishError(
                 f"{path} is not the file that {RECORD} names", fix=f"build {folder} anew; the file was changed"
             )
+    if not (folder / REPORT).is_file() or _text(folder / SUMS) != sums(built):  # the last one that a run writes
+        raise PublishError(
+            f"{folder / SUMS} or {REPORT} does not belong to {RECORD}",
+            fix=f"convert again, as a run that is killed may leave {folder} so; what is unchanged is reused",
+        )
     closing = [artifact(folder / name, folder) for name in (REPORT, RECORD, SUMS)]
     names = Counter(Path(file.path).name.lower() for file in (*built, *closing))
     if twice := sorted(name for name, count in names.items() if count > 1):
         raise PublishError(f"several files are called {', '.join(twice)}", fix="rename a model or an extra file")
     return Finished(folder=folder, record=record, files=tuple(built) if record.shard else (*built, *closing))
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
 
 
 def hold_whole(finished: Finished) -> None:

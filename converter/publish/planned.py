@@ -40,3 +40,11 @@ def hold(record: BuildRecord, plan: Plan) -> None:
         words.append(f"{len(strangers)} models were not planned: {listed(strangers)}")
     if words:
         raise PublishError("\n".join(words), where=("plan",), fix="build what the plan says, or make the plan anew")
+
+
+def left_out(record: BuildRecord) -> str:
+    """Which of the manifest's models a whole folder does not hold: --only asked for others, or a run was killed."""
+    absent = sorted(set(record.expected) - {model.name for model in record.models})
+    if record.shard or not absent:
+        return ""
+    return f"{len(absent)} of {len(record.expected)} models of {record.manifest} are not published: {listed(absent)}"

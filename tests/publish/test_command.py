@@ -58,6 +58,51 @@ def test_what_cannot_be_published_is_one_clear_error(arguments, code, words, mak
     assert "Traceback" not in said
 
 
+def rewrite(dist, change):
+    record = json.loads((dist / "build.json").read_text())
+    change(record)
+    (dist / "build.json").write_text(json.dumps(record))
+
+
+def publish_to(folder, dist):
+    return main(["publish", str(dist), "--to", "directory", "--set", f"folder={folder}"])
+
+
+@pytest.mark.parametrize(("reused", "code"), [(False, 8), (True, 0)])
+def test_a_model_of_another_commit_goes_out_only_where_it_was_found_unchanged(
+    make_dist, tmp_path, capsys, reused, code
+):
+    """A run with --only leaves the others alone, and names its own commit."""
+    dist = make_dist({"a/a.mlmodel": b"a", "b/b.mlmodel": b"b"})
+    rewrite(dist, lambda record: record["models"][1].update(commit="older", reused=reused))
+    assert publish_to(tmp_path / "public", dist) == code
+    said = "is of commit abc, but b is of older: the last run left that alone"
+    assert (said in capsys.readouterr().err) == (not reused)
+
+
+def test_models_of_the_manifest_that_are_not_there_are_said(make_dist, tmp_path, capsys):
+    dist = make_dist({"a/a.mlmodel": b"a"}, expected=("a", "b", "c"))
+    assert publish_to(tmp_path / "public", dist) == 0
+    assert "note: 2 of 3 models of models.yml are not published: b, c" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda dist: (dist / "SHA256SUMS").write_text(""),
+        lambda dist: (dist / "SHA256SUMS").unlink(),
+        lambda dist: (dist / "report.md").unlink(),
+    ],
+    ids=["of before", "no sums", "no report"],
+)
+def test_a_folder_whose_checksums_are_not_the_record_s_is_refused(make_dist, tmp_path, capsys, change):
+    dist = make_dist()
+    change(dist)
+    assert publish_to(tmp_path / "public", dist) == 8
+    assert "does not belong to build.json" in capsys.readouterr().err
+    assert not (tmp_path / "public").exists()
+
+
 def test_a_failed_model_is_not_published(make_dist, tmp_path, capsys):
     dist = make_dist(error="psnr_db is too low")
     assert main(["publish", str(dist), "--to", "directory", "--set", f"folder={tmp_path / 'public'}"]) == 8
