@@ -22,4 +22,5 @@ def commit_of(folder: Path) -> str:
     commit = git("rev-parse", "HEAD")
     if commit is None:
         return os.environ.get("GITHUB_SHA", "")
-    return f"{commit}-dirty" if git("status", "--porcelain", "--untracked-files=no") else commit
+    # where git does not know (a broken index, no answer in time) the commit alone would promise too much
+    return commit if git("status", "--porcelain", "--untracked-files=no") == "" else f"{commit}-dirty"
