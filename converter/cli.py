@@ -385,9 +385,11 @@ def validate(dist: Path, engine: str, timeout_s: float, record: Path | None) -> 
     """Check a finished output folder again, against the references stored in it."""
     import time
 
-    from converter.validate.dist import validate_dist, validation_record, words, write_validation
+    from converter.validate.dist import forget_validation, validate_dist, validation_record, words, write_validation
     from converter.workflow import results
 
+    if record:
+        forget_validation(record)
     started, files = time.monotonic(), []
     for checked in validate_dist(dist, engine, timeout_s=timeout_s):
         click.echo(words(checked))

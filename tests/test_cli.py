@@ -122,3 +122,10 @@ def test_a_wrong_command_is_one_clear_error(arguments, code, words, tmp_path, ca
     said = capsys.readouterr().err
     assert words in said
     assert "Traceback" not in said
+
+
+def test_a_check_that_finds_nothing_to_check_leaves_no_record_of_an_earlier_one(tmp_path, capsys):
+    record = tmp_path / "validation.json"
+    record.write_text("passed, the last time")
+    assert main(["validate", str(tmp_path), "--record", str(record)]) == 6
+    assert not record.exists()

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from converter.errors import ConverterError
+from converter.errors import ConverterError, ValidationError
 from converter.model import (
     Activation,
     Conversion,
@@ -86,6 +86,7 @@ def judge(
         limit_db = gates.psnr_limit_db(precision, output)
         try:
             compared = _compared(index, reference, answers, interface, gates)
+            _require_values(compared)
             measured = _measure(compared, limit_db, gates)
         except ConverterError as error:
             raise error.within("validate", answers.engine, f"output {shown_name(interface, index)}") from None
@@ -167,9 +168,13 @@ def _compared(index: int, reference: Reference, answers: Answers, interface: Int
         expected=expected,
         given=reached,
         classes=_classes(answers, interface, reached),
-        activation_error=max(
-            metrics.max_abs_error(activated(before, activation), after)
-            for before, after in zip(reached, given, strict=True)
+        activation_error=float(
+            np.max(
+                [
+                    metrics.max_abs_error(activated(before, activation), after)
+                    for before, after in zip(reached, given, strict=True)
+                ]
+            )
         ),
     )
 
@@ -220,13 +225,23 @@ def _measure(compared: _Compared, limit_db: float, gates: Gates) -> OutputMetric
     return OutputMetrics(
         output=compared.name,
         on=compared.on,
-        psnr_db=min(metrics.psnr_db(*pair) for pair in pairs),
-        max_abs_error=max(metrics.max_abs_error(*pair) for pair in pairs),
+        # numpy's, which hand a NaN on: Python's own lose it
+        psnr_db=float(np.min([metrics.psnr_db(*pair) for pair in pairs])),
+        max_abs_error=float(np.max([metrics.max_abs_error(*pair) for pair in pairs])),
         cosine=metrics.cosine(*(np.concatenate([v.ravel() for v in values]) for values in zip(*pairs, strict=True))),
         top1_agreement=top1,
         top5_agreement=top5,
         near_ties=near_ties,
     )
+
+
+def _require_values(compared: _Compared) -> None:
+    """Refuse an output of which no sample holds a value: whatever the model answers would pass."""
+    if not any(values.size for values in compared.expected):
+        raise ValidationError(
+            "the source gives no values to any sample, so there is nothing to compare",
+            fix="give `samples` to which it answers, or leave the output out",
+        )
 
 
 def _non_finite(compared: _Compared, reference: Reference) -> str:

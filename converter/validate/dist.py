@@ -1,5 +1,6 @@
 """Check a finished output folder again, by the references that lie in it."""
 
+import contextlib
 import json
 import platform
 from collections.abc import Iterator, Sequence
@@ -59,10 +60,23 @@ def validation_record(dist: Path, engine: str, files: Sequence[CheckedFile], sec
     )
 
 
+def forget_validation(path: Path) -> None:
+    """Remove an earlier check's record: this check may end without one, or be killed. Raises OutputError."""
+    with _recording(path):
+        if path.is_file() and not path.is_symlink():  # not /dev/stdout
+            path.unlink()
+
+
 def write_validation(path: Path, record: ValidationRecord) -> None:
     """Write the record as JSON. Raises OutputError."""
-    try:
+    with _recording(path):
         path.write_text(json.dumps(to_plain(record), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _recording(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise OutputError(
             f"{path} cannot be written: {error.strerror}", fix="give another place by --record"

@@ -208,6 +208,20 @@ def test_psnr_is_the_worst_samples_and_the_error_the_largest():
     assert metrics.top1_agreement is None
 
 
+def test_nan_in_a_later_sample_of_the_reference_passes_no_gate():
+    good, bad = np.array([[100.0, 0.0]]), np.array([[100.0, math.nan]])
+    found = plain([good, bad], [good, good], gates=Gates(max_abs_error=1.0))
+    assert failed(found) == {"psnr_db", "max_abs_error"}
+
+
+def test_an_output_without_values_is_an_error_not_a_pass():
+    """As of a detector that finds nothing in any sample."""
+    nothing, something = np.zeros((0, 4)), np.ones((1, 4))
+    with pytest.raises(ValidationError, match="there is nothing to compare"):
+        plain([nothing, nothing], [nothing, nothing])
+    assert plain([nothing, something], [nothing, something]).passed
+
+
 def test_integer_outputs_are_compared_as_they_are():
     assert plain([np.array([[3, 1]])], [np.array([[3, 1]], np.int32)]).passed
     assert not plain([np.array([[3, 1]])], [np.array([[1, 3]], np.int32)]).passed
