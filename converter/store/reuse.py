@@ -88,6 +88,7 @@ class Reuse:
         made = self._made[record.name]
         if made.key and ingredients(self._models[record.name], self._surroundings()).key != made.key:
             made = replace(made, obstacle="its sources changed while it was converted")
+            record = replace(record, notes=(*record.notes, f"{made.obstacle}: it may be made of some of both"))
         return replace(record, ingredients=made.parts, key=made.key)
 
     def put(self, record: ModelRecord, folder: Path) -> None:

@@ -110,6 +110,7 @@ def test_a_model_whose_sources_change_meanwhile_is_not_kept(repository, reuse, d
         record = run.keyed(record)
         run.put(record, dist / "made")
         assert record.key == ""
+        assert record.notes == ("its sources changed while it was converted: it may be made of some of both",)
     assert not (tmp_path / "store").exists()
 
 
