@@ -45,8 +45,6 @@ def check(spec: Any, faults: Faults) -> None:
     for feature in spec.description.output:
         if feature.name not in known and feature.name not in made:
             faults.at(op="output", name=feature.name).add("is described, but no layer gives it")
-        elif feature.name in inputs and feature.name not in made:
-            faults.at(op="output", name=feature.name).add("is both an input and an output")
     _check_preprocessing(network, inputs, faults)
     scope = dict(_seeds(network, inputs, faults))
     run = _Run(faults, is_flexible=is_flexible(spec.description.input))
