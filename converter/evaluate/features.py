@@ -110,7 +110,7 @@ def _pixels(image: Any, value: Any) -> torch.Tensor:
     if color == "BGR":
         pixels = pixels[:, :, ::-1]
     pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-    return torch.from_numpy(np.ascontiguousarray(pixels[None]))
+    return torch.from_numpy(np.array(pixels[None], order="C"))
 
 
 def _check_image_size(image: Any, height: int, width: int) -> None:

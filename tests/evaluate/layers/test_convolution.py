@@ -121,6 +121,14 @@ def fields3(w, **more):
             functional.conv3d(X3, W3, BIAS, stride=(2, 1, 1), dilation=(1, 1, 2), groups=2),
         ),
         (
+            fields3(W3, dilationDepth=2, dilationHeight=2, strideWidth=2),
+            functional.conv3d(X3, W3, stride=(1, 1, 2), dilation=(2, 2, 1), groups=2),
+        ),
+        (
+            fields3(W3, customPaddingBack=1, customPaddingLeft=2),
+            functional.conv3d(functional.pad(X3, (2, 0, 0, 0, 0, 1)), W3, groups=2),
+        ),
+        (
             fields3(W3, **{f"customPadding{side}": amount for side, amount in CUSTOM3.items()}),
             functional.conv3d(functional.pad(X3, (0, 3, 2, 1, 1, 0)), W3, groups=2),
         ),

@@ -8,6 +8,7 @@ import torch
 from converter.errors import EvaluationError
 from converter.evaluate.layers import Network, layers
 from converter.evaluate.layers import network as network_module
+from converter.evaluate.layers.table import messages
 from converter.evaluate.proto import Model_pb2, NeuralNetwork_pb2
 
 KINDS = [field.name for field in NeuralNetwork_pb2.NeuralNetworkLayer.DESCRIPTOR.oneofs_by_name["layer"].fields]
@@ -38,6 +39,49 @@ def test_every_field_is_a_parameter_but_the_listed_ones(kind):
 def test_every_layer_type_has_a_case():
     cases = "".join(path.read_text() for path in sorted(Path(__file__).parent.glob("test_*.py")))
     assert [op.name for op in layers if not re.search(f'"{op.name}"', cases)] == []
+
+
+def fields_of(message, path, seen):
+    """Every field below a layer's message that is no other message, once each, and where it is used first."""
+    for field in message.fields:
+        place = f"{path}.{field.name}"
+        if field.message_type is None:
+            yield field, place
+        elif field.message_type.full_name not in seen and field.message_type.name != "NeuralNetwork":
+            seen.add(field.message_type.full_name)
+            yield from fields_of(field.message_type, place, seen)
+
+
+def test_every_message_within_a_layer_is_read_with_all_its_fields():
+    held = {"WeightParams", "QuantizationParams", "LinearQuantizationParams", "LookUpTableQuantizationParams"}
+    pending, seen = [message_of(kind) for kind in KINDS if kind not in NOT_IMPLEMENTED], set()
+    while pending:
+        for field in pending.pop().fields:
+            inner = field.message_type
+            if inner is None or inner.name in {*held, "NeuralNetwork", *seen}:
+                continue
+            seen.add(inner.name)
+            pending.append(inner)
+            known = {parameter.name for parameter in messages.find(inner.name, 1).parameters}
+            assert {field.name for field in inner.fields} == known, inner.name
+    assert seen == {message.name for message in messages}
+
+
+def test_every_number_and_every_value_of_an_enumeration_has_a_case():
+    cases = "".join(path.read_text() for path in sorted(Path(__file__).parent.glob("test_*.py")))
+    seen, missing = set(), []
+    for kind in KINDS:
+        if kind in NOT_IMPLEMENTED:
+            continue
+        for field, place in fields_of(message_of(kind), kind, seen):
+            endings = re.fullmatch("(inputGate|forgetGate|blockInput|outputGate|updateGate|resetGate)(.+)", field.name)
+            word = f"{{gate}}{endings[2]}|{{name}}{endings[2]}" if endings else rf"\b{field.name}\b"
+            if not re.search(word, cases):
+                missing.append(place)
+            for value in field.enum_type.values if field.enum_type else ():
+                if value.number and not re.search(rf"\b{value.name}\b", cases):
+                    missing.append(f"{place}.{value.name}")
+    assert missing == []
 
 
 @pytest.fixture

@@ -107,6 +107,10 @@ def counts(pads):
         ({"paddingType": "VALID"}, functional.max_pool3d(X3, (2, 3, 2), (1, 2, 3))),
         (SIDES, functional.max_pool3d(functional.pad(X3, PAD3, value=-99), (2, 3, 2), (1, 2, 3))),
         ({"paddingType": "VALID", "type": "AVERAGE"}, functional.avg_pool3d(X3, (2, 3, 2), (1, 2, 3))),
+        (
+            {"customPaddingBack": 1, "customPaddingLeft": 1},
+            functional.max_pool3d(functional.pad(X3, (1, 0, 0, 0, 0, 1), value=-99), (2, 3, 2), (1, 2, 3)),
+        ),
         (SIDES | {"type": "AVERAGE"}, functional.avg_pool3d(functional.pad(X3, PAD3), (2, 3, 2), (1, 2, 3))),
         (
             SIDES | {"type": "AVERAGE", "countExcludePadding": True},
