@@ -11,14 +11,14 @@ from converter.evaluate.proto import NeuralNetwork_pb2
 
 
 def check_outputs(spec: Any, network: Any, scope: Mapping[str, Tensor], faults: Faults) -> None:
-    """Hold the described shapes of outputs against what was computed, where shapes are exact."""
+    """Hold the described shapes of outputs against what was computed, where they are exact; axes of 1 may differ."""
     features = [*spec.description.input, *spec.description.output]
     if is_flexible(features) or network.arrayInputShapeMapping != NeuralNetwork_pb2.EXACT_ARRAY_MAPPING:
         return
     for feature in spec.description.output:
         value = scope.get(feature.name)
         shape = list(feature.type.multiArrayType.shape)
-        if value is not None and shape and list(value.shape) != shape:
+        if value is not None and shape and _without_ones(value.shape) != _without_ones(shape):
             faults.at(op="output", name=feature.name).add(
                 f"is described with the shape {shape}, the network gives {list(value.shape)}"
             )
@@ -28,6 +28,10 @@ def check_outputs(spec: Any, network: Any, scope: Mapping[str, Tensor], faults: 
                 f"is described as {image.width} x {image.height} pixels (width x height), the network gives "
                 f"{list(value.shape)}"
             )
+
+
+def _without_ones(shape: Iterable[int]) -> list[int]:
+    return [size for size in shape if size != 1]
 
 
 def is_flexible(features: Iterable[Any]) -> bool:

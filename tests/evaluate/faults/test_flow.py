@@ -247,3 +247,14 @@ def test_a_fault_of_a_state_is_found(change, words, convert, faults_of):
     )
     found = faults_of(path, change)
     assert any(re.search(words, fault.problem) for fault in found), "\n".join(map(str, found))
+
+
+def test_an_output_described_in_another_shape_is_found(models, faults_of, tmp_path):
+    path = tmp_path / "one.mlmodel"
+    models[0].save(str(path))
+
+    def change(spec):
+        spec.description.output[0].type.multiArrayType.shape[:] = [1, 4]
+
+    (fault,) = faults_of(path, change)
+    assert fault.problem == "is described with the shape [1, 4], the network gives [1, 3]"
