@@ -137,6 +137,7 @@ def test_everything_wrong_is_said_at_once(make_part, tmp_path):
         ('"a/a.mlmodel"', '"a/../../secret"', "is not in the folder of a"),
         ('"a/a.mlmodel"', '"/etc/passwd"', "is not in the folder of a"),
         ('"a/a.mlmodel"', '"a/.."', "is not in the folder of a"),
+        ('"a/a.mlmodel"', '"a/x\\n00  d.mlmodel"', "is no name of a file"),
         ('"name": "a"', '"name": ".."', "'..' is no name of a model"),
     ],
 )
