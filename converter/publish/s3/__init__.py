@@ -56,8 +56,8 @@ class S3:
     def finalize(self, commit: str, plan: Plan | None, progress: Progress) -> Published:
         """Close a version whose parts are all there; once more changes nothing.
 
-        Raises PublishError with every part that is missing, and where `plan` promises something else. `commit` fills in
-        {sha}, where the prefix has it.
+        Raises PublishError with every part that is missing, and where they are of another commit or `plan` promises
+        something else. `commit` fills in {sha}, where the prefix has it.
         """
         where, record = self._gathered(commit, plan)
         return self._close(where, record, progress)
@@ -118,6 +118,8 @@ class S3:
         record = parts.whole(found, where)
         if plan:
             hold(record, plan)
+        else:
+            parts.hold_commit(record, commit, where)
         return replace(where, commit=record.commit), record
 
     def _close(self, where: Place, record: BuildRecord, progress: Progress) -> Published:

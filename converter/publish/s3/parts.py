@@ -135,6 +135,17 @@ def whole(parts: Parts, where: Place) -> BuildRecord:
     return joined(parts.records.values())
 
 
+def hold_commit(record: BuildRecord, commit: str, where: Place) -> None:
+    """Refuse to close what shards of another commit left; whether files differ from it here is of no matter."""
+    theirs, ours = (one.removesuffix("-dirty") for one in (record.commit, commit))
+    if theirs and ours and theirs != ours:
+        raise _refusal(
+            f"the parts are of commit {theirs}, this is {ours}",
+            "publish the shards of this commit, or close the version from a checkout of theirs",
+            where,
+        )
+
+
 def hold_files(bucket: Bucket, where: Place, record: BuildRecord) -> None:
     """Make sure that every file that is going to be named is there, in its size; one listing tells."""
     sizes = bucket.sizes(where.prefix)

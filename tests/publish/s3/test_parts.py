@@ -62,6 +62,16 @@ def refusal(call, *arguments, **options):
     return str(error.value)
 
 
+@pytest.mark.parametrize(("commit", "is_closed"), [("abc", True), ("abc-dirty", True), ("", True), ("later", False)])
+def test_parts_of_another_commit_are_not_closed(shelf, make_parts, finalize, commit, is_closed):
+    for dist in make_parts():
+        shelf.publish(dist)
+    if is_closed:
+        finalize(commit)
+    else:
+        assert "the parts are of commit abc, this is later" in refusal(finalize, commit)
+
+
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
 def test_the_last_part_finishes_the_release_whichever_it_is(shelf, make_parts, order):
     dists = make_parts()
