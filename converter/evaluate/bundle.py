@@ -15,6 +15,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from converter.errors import EvaluationError
+from converter.evaluate.mapped import Mapped
 from converter.evaluate.proto import Model_pb2
 
 _HEADER = struct.Struct("<II")
@@ -50,7 +51,7 @@ class Weights:
     """The files that `@model_path/...` names, each mapped once; `root` is None where a model has none."""
 
     root: Path | None
-    _mapped: dict[str, np.ndarray] = field(default_factory=dict)
+    _mapped: dict[str, Mapped] = field(default_factory=dict)
 
     def read(self, file_name: str, offset: int) -> tuple[str, np.ndarray]:
         """The blob whose metadata stands at `offset`: its type as MIL.proto spells it, and its bytes (uint8 [size])."""
@@ -68,6 +69,11 @@ class Weights:
             )
         return _BLOB_TYPES[kind], content[start : start + size_bytes]
 
+    def release(self, address: int, size_bytes: int) -> None:
+        """Give back the memory of what was read there, if it is of one of these files; it can be read again."""
+        for mapped in self._mapped.values():
+            mapped.release(address, size_bytes)
+
     @property
     def size_bytes(self) -> int:
         folder = self.root / "weights" if self.root else None
@@ -81,14 +87,13 @@ class Weights:
             if relative.is_absolute() or ".." in relative.parts:
                 raise _corrupt(file_name, "the weight file lies outside the package")
             try:
-                # copy-on-write: torch wants writable memory, the file stays as it is
-                content = np.memmap(self.root / relative, dtype=np.uint8, mode="c")
+                mapped = Mapped(self.root / relative)
             except (OSError, ValueError) as error:  # ValueError: the file is empty
                 raise _corrupt(file_name, f"the weight file cannot be read ({error})") from error
-            if content.size < _METADATA_BYTES or _HEADER.unpack_from(content.data)[1] != 2:
+            if mapped.content.size < _METADATA_BYTES or _HEADER.unpack_from(mapped.content.data)[1] != 2:
                 raise _corrupt(file_name, "the file is not a blob storage of version 2")
-            self._mapped[file_name] = content
-        return self._mapped[file_name]
+            self._mapped[file_name] = mapped
+        return self._mapped[file_name].content
 
 
 @dataclass(frozen=True)

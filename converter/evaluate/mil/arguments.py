@@ -1,6 +1,7 @@
 """From a program's values to what an op's parameter asks for."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -62,6 +63,7 @@ def _computable(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
+@cache
 def asked(annotation: Any) -> Any:
     """A parameter's type; of an optional one, the type that is not None."""
     arguments = [a for a in getattr(annotation, "__args__", ()) if a is not type(None)]

@@ -1,24 +1,20 @@
 """The walker: runs a MIL program's function op by op, and checks each result against the type the program declares."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from converter.errors import EvaluationError
 from converter.evaluate.bundle import Weights
-from converter.evaluate.mil.arguments import adapt
-from converter.evaluate.mil.reader import Body, Constant, Name, Reader, Step, Type
-from converter.evaluate.mil.table import Block
+from converter.evaluate.mil.reader import Body, Constant, Name, Reader
+from converter.evaluate.mil.routine import Routine, prepared, typed
 from converter.evaluate.mil.types import OtherType, TensorType, value_type
 from converter.model import Precision
-from converter.registry import BindError
 
 OPSETS = {"CoreML5": 15, "CoreML6": 16, "CoreML7": 17, "CoreML8": 18, "CoreML9": 26}
 
-# What a kernel raises when its arguments do not fit, because the file is wrong.
-_KERNEL_ERRORS = (RuntimeError, ValueError, IndexError, TypeError, KeyError, ArithmeticError, AttributeError)
 # Ops that keep the order of scores, so that what stands before them still belongs to the output.
 _PASSING = {"cast", "identity", "reshape", "squeeze", "expand_dims", "flatten2d"}
 _ACTIVATIONS = {"softmax", "sigmoid"}
@@ -67,6 +63,8 @@ class Program:
                     f"{len(found)} kind(s) of op cannot be evaluated: {'; '.join(found)}",
                     fix="report the op; the file itself may be right",
                 )
+            self._routine = prepared(self._body, compute)
+            self._last: tuple[frozenset[str], Routine] | None = None
         except EvaluationError as error:
             error.within(self.place)
             raise
@@ -139,100 +137,55 @@ class Program:
 
     def run(self, inputs: Mapping[str, Any], wanted: Collection[str]) -> dict[str, Any]:
         """Compute the `wanted` values (tensors; of a classifier a label and a dictionary), and what they need."""
-        run = Run(wanted)
+        run = Run(frozenset(wanted))
         try:
             with torch.inference_mode():
-                body = replace(self._body, outputs=(), steps=_needed(self._body.steps, wanted))
-                self._run_body(body, [self._input(name, value) for name, value in inputs.items()], {}, run)
+                self._run(self._chosen(wanted), [self._input(*each) for each in inputs.items()], {}, run)
         except EvaluationError as error:
             error.within(self.place)
             raise
         return {name: run.kept[name] for name in wanted if name in run.kept}
 
+    def _chosen(self, wanted: Collection[str]) -> Routine:
+        """The routine of these values; a model is mostly asked for the same ones."""
+        names = frozenset(wanted)
+        if self._last is None or self._last[0] != names:
+            self._last = (names, self._routine.only(names))
+        return self._last[1]
+
     def _input(self, name: str, value: Any) -> tuple[str, Any]:
         kind = self.inputs[name]
         if isinstance(kind, TensorType):
-            return name, self._typed(value, kind, f"the input {name}")
+            return name, typed(value, kind, f"the input {name}", self.compute)
         return name, value
 
-    def _run_body(self, body: Body, inputs: Sequence[tuple[str, Any]], outer: Mapping[str, Any], run: Run) -> list[Any]:
-        values = {**outer, **body.constants, **dict(inputs)}
-        for name, value in inputs:
-            run.keep(name, value)
-        for name in body.constants.keys() & set(run.wanted):
-            run.keep(name, body.constants[name].value())
-        for step in body.steps:
+    def _run(
+        self, routine: Routine, inputs: Iterable[tuple[str, Any]], outer: Mapping[str, Any], run: Run
+    ) -> list[Any]:
+        values = {**outer, **dict(inputs)}
+        for name in values.keys() & set(routine.inputs):
+            run.keep(name, values[name])
+        for name in routine.constants.keys() & set(run.wanted):
+            run.keep(name, routine.constants[name].value)
+        for call, dying in zip(routine.calls, routine.frees, strict=True):
             try:
-                results = self._run_step(step, values, run)
+                blocks = {key: self._block(nested, values, run) for key, nested in call.routines.items()}
+                results = call.run(values, blocks)
             except EvaluationError as error:
-                error.within(step.place)
+                error.within(call.step.place)
                 raise
-            for (name, _), result in zip(step.outputs, results, strict=True):
-                values[name] = result
-                run.keep(name, result)
-            for name in step.frees:
+            for name, _ in reversed(call.step.outputs):
+                values[name] = results.pop()
+                run.keep(name, values[name])
+            for name in dying:
                 values.pop(name, None)
-        return [_resolve(values[name]) for name in body.outputs]
+        return [values[out.name] if isinstance(out, Name) else out.value for out in routine.outputs]
 
-    def _run_step(self, step: Step, values: Mapping[str, Any], run: Run) -> list[Any]:
-        named: dict[str, Any] = {
-            parameter: [_resolve(values[a.name] if isinstance(a, Name) else a) for a in binding]
-            for parameter, binding in step.arguments.items()
-        }
-        blocks = (parameter for parameter in step.op.parameters if parameter.annotation == Block)
-        for parameter, body in zip(blocks, step.bodies, strict=False):
-            named[parameter.name] = self._block(body, values, run)
-        try:
-            result = step.op.bind(named=named, adapt=adapt)()
-        except BindError as error:
-            raise EvaluationError(str(error)) from error
-        except _KERNEL_ERRORS as error:
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            raise EvaluationError(f"cannot be computed: {lines[0]}") from error
-        results = list(result) if isinstance(result, tuple) else [result]
-        if not step.outputs and results == [None]:
-            return []
-        if len(results) != len(step.outputs):
-            raise EvaluationError(f"gives {len(results)} values, the program declares {len(step.outputs)}")
-        return [
-            self._typed(r, kind, f"the result {name}") for r, (name, kind) in zip(results, step.outputs, strict=True)
-        ]
-
-    def _block(self, body: Body, values: Mapping[str, Any], run: Run) -> Callable[..., list[Any]]:
+    def _block(self, routine: Routine, values: Mapping[str, Any], run: Run) -> Callable[..., list[Any]]:
         def call(*arguments: Any) -> list[Any]:
-            names = [name for name, _ in body.inputs]
-            return self._run_body(body, list(zip(names, arguments, strict=True)), values, run)
+            return self._run(routine, zip(routine.inputs, arguments, strict=True), values, run)
 
         return call
-
-    def _typed(self, value: Any, kind: Type, what: str) -> Any:
-        """`value` in the data type that the program declares; its shape must be the declared one."""
-        if not isinstance(kind, TensorType):
-            return value
-        if isinstance(value, str if kind.data_type.kind == "string" else int):  # a label, by classify
-            return value
-        if not isinstance(value, torch.Tensor):
-            raise EvaluationError(f"{what} is a {type(value).__name__}, the program declares {kind}")
-        declared = value.shape if kind.shape is None else kind.shape
-        if value.dim() != len(declared) or any(
-            d is not None and d != size for d, size in zip(declared, value.shape, strict=True)
-        ):
-            raise EvaluationError(f"{what} has shape {list(value.shape)}, the program declares {kind}")
-        if _kind(value) != kind.data_type.kind:
-            raise EvaluationError(f"{what} is of {value.dtype}, the program declares {kind}")
-        if self.compute == "float32" and kind.data_type.kind == "float":
-            return value.float()
-        return kind.data_type.fit(value)
-
-
-def _needed(steps: Sequence[Step], wanted: Collection[str]) -> list[Step]:
-    """The steps that `wanted` depends on, and those that give nothing: they write states."""
-    needed, chosen = set(wanted), []
-    for step in reversed(steps):
-        if not step.outputs or any(name in needed for name, _ in step.outputs):
-            needed |= step.uses
-            chosen.append(step)
-    return chosen[::-1]
 
 
 def _op_types(body: Body) -> Iterable[str]:
@@ -244,13 +197,3 @@ def _op_types(body: Body) -> Iterable[str]:
 
 def _single(binding: Sequence[Name | Constant]) -> str | None:
     return binding[0].name if len(binding) == 1 and isinstance(binding[0], Name) else None
-
-
-def _resolve(value: Any) -> Any:
-    return value.value() if isinstance(value, Constant) else value
-
-
-def _kind(tensor: torch.Tensor) -> str:
-    if tensor.dtype == torch.bool:
-        return "bool"
-    return "float" if tensor.is_floating_point() else "int"
