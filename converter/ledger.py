@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from converter.commit import commit_of
 from converter.model import BuildRecord, ModelRecord
+from converter.package.checksums import sha256
 from converter.package.closing import closing_texts
 from converter.package.dist import Dist
 from converter.package.record import earlier
@@ -51,6 +52,7 @@ class Ledger:
             seconds=0.0,
             expected=expected,
             shard=str(shard) if shard else "",
+            manifest_sha256=sha256(manifest.path),
         )
         there = earlier(dist.folder)
         # not known to be unchanged: nobody looked at them in this run

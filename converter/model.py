@@ -327,6 +327,7 @@ class BuildRecord:
     seconds: float
     expected: tuple[str, ...] = ()  # every model of the manifest, in its order
     shard: str = ""  # `2/4` where this is one of several parts of the manifest
+    manifest_sha256: str = ""  # tells parts of two manifests apart where no commit does
     schema: int = 1
 
 

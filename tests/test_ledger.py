@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -34,8 +33,9 @@ def run(tmp_path, monkeypatch):
 
     def begin(commit, selected, unchanged=()):
         monkeypatch.setattr(ledger, "commit_of", lambda folder: commit)
+        (tmp_path / "models.yml").write_text("models: []")
         manifest = SimpleNamespace(
-            models=[SimpleNamespace(name="a"), SimpleNamespace(name="b")], folder=tmp_path, path=Path("models.yml")
+            models=[SimpleNamespace(name="a"), SimpleNamespace(name="b")], folder=tmp_path, path=tmp_path / "models.yml"
         )
         with Dist(tmp_path / "dist") as dist, Ledger.open(dist, manifest, selected, None) as book:
             book.begin({name: replace(book.earlier[name], reused=True) for name in unchanged})

@@ -53,13 +53,19 @@ def merge(folders: Sequence[Path], output: Path) -> BuildRecord:
 
 def faults(parts: Mapping[str, BuildRecord]) -> Iterator[str]:
     """Why records, by their origin, do not make up one manifest; empty where they do."""
-    for field, word in (("manifest", "manifests"), ("commit", "commits"), ("expected", "lists of models")):
+    said = ("manifest", "commit")
+    for field, word in (
+        ("manifest", "manifests"),
+        ("commit", "commits"),
+        ("expected", "lists of models"),
+        ("manifest_sha256", "texts of the manifest"),
+    ):
         origins = defaultdict(list)
         for origin, record in parts.items():
             origins[getattr(record, field)].append(origin)
         if len(origins) > 1:
             values = (
-                f"{value or 'none'!s} ({listed(found)})" if field != "expected" else listed(found)
+                f"{value or 'none'!s} ({listed(found)})" if field in said else listed(found)
                 for value, found in origins.items()
             )
             yield f"the parts are of different {word}: {'; '.join(values)}"

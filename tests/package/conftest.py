@@ -10,7 +10,7 @@ from converter.package.closing import closing_texts
 def make_part(tmp_path):
     """Write a part's folder: `make_part("1/2", "a", "b", expected="abc")`; each model has a file and references."""
 
-    def make(shard, *names, expected, folder=None, commit="abc", manifest="models.yml", failed=(), also=()):
+    def make(shard, *names, expected, folder=None, commit="abc", manifest="models.yml", text="", failed=(), also=()):
         part = tmp_path / (folder or f"dist-{shard.replace('/', '-of-')}")
         part.mkdir(exist_ok=True)
         models = []
@@ -45,6 +45,7 @@ def make_part(tmp_path):
             seconds=1.5,
             expected=tuple(expected),
             shard=shard if "/" in shard else "",
+            manifest_sha256=text,
         )
         for name, text in closing_texts(record).items():
             (part / name).write_text(text)

@@ -98,6 +98,7 @@ def refusal(folders, output):
         ({"names": "b", "commit": "def"}, "different commits: abc ({0}); def ({1})"),
         ({"names": "b", "manifest": "other.yml"}, "different manifests: models.yml ({0}); other.yml ({1})"),
         ({"names": "b", "expected": "abx"}, "different lists of models: {0}; {1}"),
+        ({"names": "b", "text": "edited"}, "different texts of the manifest: {0}; {1}"),
         ({"names": "b", "shard": "2/3"}, "the parts are shards of 2 and of 3"),
         ({"names": "b", "shard": "1/2"}, "shard 1/2 is there 2 times: {0}, {1}"),
         ({"names": "b", "shard": "1/2"}, "shard 2/2 missing"),
