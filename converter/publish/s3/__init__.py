@@ -38,20 +38,20 @@ class S3:
     def plan(self, finished: Finished) -> Sequence[Step]:
         """What `publish` would do; raises PublishError where it would."""
         where = place(self.options, finished.record, self.environment)
-        steps = _steps(self._looked_up(finished.files, where))
         if finished.record.shard:
-            return [*steps, *self._plan_part(finished, where)]
-        return [*steps, *index.plan(self._bucket, where, _entry(finished, where), latest=self.options.latest)]
+            return [*_steps(self._looked_up(finished.files, where)), *self._plan_part(finished, where)]
+        return self._plan_whole(where, finished.record, finished)
 
     def publish(self, finished: Finished, progress: Progress) -> Published:
         """Upload what is not there yet, then name the version in index.json and at last in latest.json.
 
-        Of a part only the files and its own record go up; the part that completes the version closes it.
+        The same files of the same commit, built again, leave the version as it is: the first record of them stands. Of
+        a part only the files and its own record go up; the part that completes the version closes it.
         """
         where = place(self.options, finished.record, self.environment)
         if finished.record.shard:
             return self._publish_part(finished, where, progress)
-        return self._publish_whole(finished, finished.files, where, progress)
+        return self._publish_whole(where, finished.record, progress, finished)
 
     def finalize(self, commit: str, plan: Plan | None, progress: Progress) -> Published:
         """Close a version whose parts are all there; once more changes nothing.
@@ -65,20 +65,26 @@ class S3:
     def plan_finalize(self, commit: str, plan: Plan | None) -> Sequence[Step]:
         """What `finalize` would do."""
         where, record = self._gathered(commit, plan)
-        with parts.closed(self._bucket, where, record) as (finished, closing):
-            entry = _entry(finished, where)
-            named = index.plan(self._bucket, where, entry, latest=self.options.latest)
-            return [*_steps(self._looked_up(closing, where)), *named]
+        return self._plan_whole(where, record)
+
+    def _plan_whole(self, where: Place, record: BuildRecord, sent: Finished | None = None) -> Sequence[Step]:
+        models = parts.built(record) if sent else []
+        with parts.closed(self._bucket, where, record, sent.folder if sent else None) as version:
+            named = index.plan(self._bucket, where, _entry(version, where), latest=self.options.latest)
+            return [*_steps(self._looked_up([*models, *parts.closing(version)], where)), *named]
 
     def _publish_whole(
-        self, finished: Finished, sent: Sequence[Artifact], where: Place, progress: Progress
+        self, where: Place, record: BuildRecord, progress: Progress, sent: Finished | None = None
     ) -> Published:
-        """Put the files `sent` there, and name all of the version's."""
-        found = self._looked_up(sent, where)
-        index.read(self._bucket, where)  # one that is not ours is found before anything is uploaded
-        done = self._upload(finished, found, progress)
-        self._bucket.abort_uploads(where.prefix)
-        index.enter(self._bucket, where, _entry(finished, where), latest=self.options.latest)
+        """Put the models' files of `sent` there, where they are not yet, and what closes the version; then name it."""
+        models = parts.built(record) if sent else []
+        with parts.closed(self._bucket, where, record, sent.folder if sent else None) as version:
+            found = self._looked_up([*models, *parts.closing(version)], where)
+            index.read(self._bucket, where)  # one that is not ours is found before anything is uploaded
+            done = self._upload(sent, found[: len(models)], progress) if sent else ()
+            done += self._upload(version, found[len(models) :], progress)
+            self._bucket.abort_uploads(where.prefix)
+            index.enter(self._bucket, where, _entry(version, where), latest=self.options.latest)
         return self._published(where, found, done)
 
     def _publish_part(self, finished: Finished, where: Place, progress: Progress) -> Published:
@@ -125,8 +131,7 @@ class S3:
     def _close(self, where: Place, record: BuildRecord, progress: Progress) -> Published:
         """Write what names a version's files, all of which must be there."""
         parts.hold_files(self._bucket, where, record)
-        with parts.closed(self._bucket, where, record) as (finished, closing):
-            return self._publish_whole(finished, closing, where, progress)
+        return self._publish_whole(where, record, progress)
 
     def _upload(
         self, finished: Finished, found: Sequence[tuple[Artifact, str, State]], progress: Progress

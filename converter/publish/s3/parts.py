@@ -30,6 +30,7 @@ from converter.publish.s3.place import Place
 from converter.shards import Shard, shard_of
 
 FOLDER = "parts/"
+_CLOSING = (RECORD, REPORT, SUMS)  # what a killed run leaves of them is completed from the record
 _READERS = 8  # records are many and small
 
 
@@ -150,7 +151,7 @@ def hold_files(bucket: Bucket, where: Place, record: BuildRecord) -> None:
     """Make sure that every file that is going to be named is there, in its size; one listing tells."""
     sizes = bucket.sizes(where.prefix)
     gone = [
-        Path(file.path).name for file in _built(record) if sizes.get(where.key(Path(file.path).name)) != file.size_bytes
+        Path(file.path).name for file in built(record) if sizes.get(where.key(Path(file.path).name)) != file.size_bytes
     ]
     if gone:
         raise _refusal(
@@ -159,23 +160,33 @@ def hold_files(bucket: Bucket, where: Place, record: BuildRecord) -> None:
 
 
 @contextlib.contextmanager
-def closed(bucket: Bucket, where: Place, record: BuildRecord) -> Iterator[tuple[Finished, Sequence[Artifact]]]:
-    """The version as a finished folder, and of it the files that close it, which alone are on this machine.
+def closed(bucket: Bucket, where: Place, record: BuildRecord, dist: Path | None = None) -> Iterator[Finished]:
+    """The version as a finished folder, in which only the files that close it are on this machine: those of `dist`.
 
-    Where the same version was closed already its record stands: another run's timings do not make another release.
+    Where the same version was closed already its record stands, and its report: another run's timings do not make
+    another release.
     """
-    found = bucket.read(where.key(RECORD))
-    there = _parsed(found[0], where.key(RECORD)) if found else None
+    at = where.key(RECORD)
+    found = bucket.read(at)
+    there = _record_of(found[0]) if found else None
     if found and there is not None and same_promise(there, record):
-        texts = {**closing_texts(there), RECORD: found[0].decode()}
+        report = bucket.read(where.key(REPORT))
+        texts = {**closing_texts(there), RECORD: found[0].decode()} | ({REPORT: report[0].decode()} if report else {})
+    elif dist:
+        texts = {name: (dist / name).read_text(encoding="utf-8") for name in _CLOSING}
     else:
         texts = {**closing_texts(record)}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
-        last = [artifact(folder / name, folder) for name in (REPORT, RECORD, SUMS)]
-        yield Finished(folder=folder, record=record, files=(*_built(record), *last)), last
+        last = [artifact(folder / name, folder) for name in _CLOSING]
+        yield Finished(folder=folder, record=record, files=(*built(record), *last))
+
+
+def closing(version: Finished) -> Sequence[Artifact]:
+    """The files that close a version."""
+    return version.files[-len(_CLOSING) :]
 
 
 def stored(record: BuildRecord) -> BuildRecord:
@@ -197,7 +208,8 @@ def _promise(record: BuildRecord) -> object:
     return record.manifest, record.commit, record.expected, record.shard, files
 
 
-def _built(record: BuildRecord) -> list[Artifact]:
+def built(record: BuildRecord) -> list[Artifact]:
+    """The models' files that people get."""
     return [file for model in record.models for file in model.artifacts if file.published]
 
 
@@ -238,12 +250,19 @@ def _read(bucket: Bucket, at: str) -> BuildRecord | None:
 
 
 def _parsed(content: bytes, at: str) -> BuildRecord:
+    record = _record_of(content)
+    if record is None:
+        raise PublishError(
+            "this is no record of a build", where=("publish to s3", at), fix="remove it, or use another tag"
+        )
+    return record
+
+
+def _record_of(content: bytes) -> BuildRecord | None:
     try:
         record: BuildRecord = from_plain(BuildRecord, json.loads(content))
-    except (ValueError, TypeError) as error:
-        raise PublishError(
-            f"this is no record of a build: {error}", where=("publish to s3", at), fix="remove it, or use another tag"
-        ) from error
+    except (ValueError, TypeError):
+        return None
     return record
 
 

@@ -88,8 +88,8 @@ def test_the_last_part_finishes_the_release_whichever_it_is(shelf, make_parts, o
         "a.mlmodel",
         "b.mlmodel",
         "c.mlmodel",
-        "report.md",
         "build.json",
+        "report.md",
         "SHA256SUMS",
     ]
     assert latest["commit"] == "abc"
@@ -139,7 +139,7 @@ def test_finalize_completes_what_a_killed_last_shard_left(shelf, make_parts, fin
             shelf.publish(dist)
     assert not set(CLOSING) & set(shelf.listed())
     published = finalize()
-    assert [file.name for file in published.files] == ["report.md", "build.json", "SHA256SUMS"]
+    assert [file.name for file in published.files] == ["build.json", "report.md", "SHA256SUMS"]
     assert shelf.read_latest() == "v1"
 
 
@@ -293,7 +293,7 @@ def test_a_dry_run_says_what_a_part_would_do_and_changes_nothing(shelf, make_par
     assert shelf.plan(dists[2]) == [("upload", FILES[1]), ("publish", PARTS[2]), ("publish", "net/index.json")]
     shelf.publish(dists[2])
     steps = [(step.action, step.name) for step in shelf.publisher().plan_finalize("abc", None)]
-    assert steps == [("skip", f"net/v1/{name}") for name in ("report.md", "build.json", "SHA256SUMS")]
+    assert steps == [("skip", f"net/v1/{name}") for name in ("build.json", "report.md", "SHA256SUMS")]
 
 
 def test_the_prefix_may_name_the_commit(shelf, make_parts, finalize):

@@ -9,7 +9,7 @@ import pytest
 from converter.errors import PublishError
 from converter.publish import finished
 
-CLOSING = ["report.md", "build.json", "SHA256SUMS"]
+CLOSING = ["build.json", "report.md", "SHA256SUMS"]
 FILES = ["net.mlmodel", "net.labels.txt", *CLOSING]
 
 
@@ -65,6 +65,26 @@ def test_a_second_run_writes_nothing(shelf, make_dist):
     assert {key: shelf.head(key)["LastModified"] for key in shelf.listed()} == before
 
 
+def test_the_same_files_built_again_leave_the_version_as_it_is(shelf, make_dist):
+    shelf.publish(make_dist(seconds=1.0))
+    before = {key: shelf.get(key) for key in shelf.listed()}
+    again = shelf.publish(make_dist(folder="again", seconds=2.0))
+    assert {f.action for f in again.files} == {"skipped"}
+    assert {key: shelf.get(key) for key in shelf.listed()} == before
+
+
+@pytest.mark.parametrize("lost", [CLOSING[1:], CLOSING[2:], CLOSING])
+def test_what_a_killed_run_left_is_completed_by_the_same_files_built_again(shelf, make_dist, lost):
+    shelf.publish(make_dist(seconds=1.0))
+    for name in [*(f"net/v1/{name}" for name in lost), "net/index.json", "net/latest.json"]:
+        shelf.client.delete_object(Bucket=shelf.name, Key=name)
+    shelf.publish(make_dist(folder="again", seconds=2.0))
+    for file in shelf.json("net/latest.json")["files"]:
+        assert hashlib.sha256(shelf.get(f"net/{file['path']}")).hexdigest() == file["sha256"]
+    seconds = 2.0 if "build.json" in lost else 1.0
+    assert shelf.json("net/v1/build.json")["seconds"] == seconds
+
+
 def test_versions_stand_side_by_side_and_the_newest_is_the_latest(shelf, make_dist):
     for tag in ("v1", "v2", "v1"):  # v1 again does not become the latest again
         shelf.publish(make_dist(), tag=tag)
@@ -97,7 +117,7 @@ def test_other_bytes_are_replaced_where_that_is_asked_for(shelf, make_dist):
     shelf.publish(make_dist())
     changed = make_dist({"net/net.mlmodel": b"WEIGHTS", "net/net.labels.txt": b"a\nb\n"}, folder="changed")
     published = shelf.publish(changed, existing="replace")
-    assert [f.action for f in published.files] == ["replaced", "skipped", "skipped", "replaced", "replaced"]
+    assert [f.action for f in published.files] == ["replaced", "skipped", "replaced", "skipped", "replaced"]
     assert shelf.get("net/v1/net.mlmodel") == b"WEIGHTS"
     sums = {file["name"]: file["sha256"] for file in shelf.json("net/latest.json")["files"]}
     assert sums["net.mlmodel"] == hashlib.sha256(b"WEIGHTS").hexdigest()
