@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 from converter.errors import EvaluationError
 from converter.evaluate.mapped import Mapped
 from converter.evaluate.proto import Model_pb2
+from converter.evaluate.skeleton import skeleton
 
 _HEADER = struct.Struct("<II")
 _METADATA = struct.Struct("<IIQQ")
@@ -48,9 +49,13 @@ _BLOB_TYPES = {
 
 @dataclass(frozen=True)
 class Weights:
-    """The files that `@model_path/...` names, each mapped once; `root` is None where a model has none."""
+    """The files that `@model_path/...` names, each mapped once; `root` is None where a model has none.
+
+    `model` is the model's file itself, if a network's large weights were left in it.
+    """
 
     root: Path | None
+    model: Mapped | None = None
     _mapped: dict[str, Mapped] = field(default_factory=dict)
 
     def read(self, file_name: str, offset: int) -> tuple[str, np.ndarray]:
@@ -106,10 +111,11 @@ class Bundle:
     size_bytes: int
 
 
-def read(model: Any) -> Bundle:
+def read(model: Any, *, in_place: bool = False) -> Bundle:
     """Read a .mlmodel file, a .mlpackage folder or a coremltools MLModel; raises EvaluationError.
 
-    A Bundle, such as a pipeline makes of each of its models, is taken as it is.
+    A Bundle, such as a pipeline makes of each of its models, is taken as it is. With `in_place` the large weights of a
+    network are left in the file, and the specification says where (skeleton.places).
     """
     if isinstance(model, Bundle):
         return model
@@ -125,7 +131,7 @@ def read(model: Any) -> Bundle:
             f"a path or an MLModel is needed, not {type(model).__name__}", fix="give a .mlmodel or .mlpackage path"
         ) from error
     try:
-        return _read_path(path)
+        return _read_path(path, in_place)
     except OSError as error:
         raise EvaluationError(f"cannot be read: {error.strerror or error}", where=[str(path)]) from error
     except EvaluationError as error:
@@ -133,16 +139,18 @@ def read(model: Any) -> Bundle:
         raise
 
 
-def _read_path(path: Path) -> Bundle:
+def _read_path(path: Path, in_place: bool) -> Bundle:
     if not path.exists():
         raise EvaluationError("there is no such file", fix="check the path")
     if path.is_file():
-        return Bundle(str(path), _parse(path), Weights(None), path.stat().st_size)
+        spec, mapped = _parse(path, in_place)
+        return Bundle(str(path), spec, Weights(None, mapped), path.stat().st_size)
     if path.suffix == ".mlmodelc" or (path / "coremldata.bin").exists():
         raise EvaluationError("a compiled model cannot be read", fix="give the .mlmodel or .mlpackage it was made from")
     model_file = _root_model(path)
     size_bytes = sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
-    return Bundle(str(path), _parse(model_file), Weights(model_file.parent), size_bytes)
+    spec, mapped = _parse(model_file, in_place)
+    return Bundle(str(path), spec, Weights(model_file.parent, mapped), size_bytes)
 
 
 def _root_model(package: Path) -> Path:
@@ -162,8 +170,11 @@ def _root_model(package: Path) -> Path:
     return model_file
 
 
-def _parse(path: Path) -> Any:
-    content = path.read_bytes()
+def _parse(path: Path, in_place: bool) -> tuple[Any, Mapped | None]:
+    """The specification, and the file if weights were left in it."""
+    mapped = Mapped(path) if in_place and path.stat().st_size else None
+    left_out = skeleton(mapped.content.data) if mapped else None
+    content = path.read_bytes() if left_out is None else left_out
     if content.startswith(_LFS_POINTER):
         raise EvaluationError("is a Git LFS pointer, not the model itself", fix="run `git lfs pull`")
     if content.startswith(b"PK\x03\x04"):
@@ -175,7 +186,7 @@ def _parse(path: Path) -> Any:
         raise EvaluationError("is not a Core ML model, or is damaged: it does not parse", fix=_WHOLE) from error
     if spec.WhichOneof("Type") is None:
         raise EvaluationError("is not a Core ML model, or is damaged: it holds no model of any type", fix=_WHOLE)
-    return spec
+    return spec, None if left_out is None else mapped
 
 
 def _corrupt(file_name: str, problem: str) -> EvaluationError:

@@ -47,10 +47,11 @@ class EvaluatedModel:
     """A loaded model; `predict` keeps the contract of coremltools' MLModel.predict.
 
     `function` names one of a package with several; `description` is that function's, in all other models the model's.
+    `spec` is without the large weights of a network, which are read from the file when they are needed.
     """
 
     def __init__(self, model: Any, *, compute: Precision = "float16", function: str | None = None) -> None:
-        opened = bundle.read(model)
+        opened = bundle.read(model, in_place=True)
         self.name = opened.name
         self.spec = opened.spec
         try:
@@ -166,7 +167,7 @@ def _executor(opened: bundle.Bundle, compute: Precision, function: str, descript
         program.check_interface(description)
         return program
     if kind in _NETWORKS:
-        return Network(opened.spec)
+        return Network(opened.spec, opened.weights.model)
     if kind == "nonMaximumSuppression":
         return Suppression(opened.spec)
     raise EvaluationError(

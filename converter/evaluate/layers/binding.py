@@ -11,23 +11,25 @@ from torch import Tensor
 from converter.errors import EvaluationError
 from converter.evaluate.layers.table import messages
 from converter.evaluate.layers.weights import Weights
+from converter.evaluate.mapped import Mapped
 from converter.registry import BindError, Op
 
 Nested = Callable[[Any], Any]
 """What a nested network's message becomes."""
 
 
-def arguments(message: Any, nested: Nested) -> dict[str, Any]:
+def arguments(message: Any, nested: Nested, file: Mapped | None = None) -> dict[str, Any]:
     """The set fields; enumerations as names, repeated fields as tuples, messages through their table.
 
-    Raises EvaluationError for a field, a message or an enumeration's number that nobody here knows.
+    `file` is where large weights were left. Raises EvaluationError for a field, a message or an enumeration's number
+    that nobody here knows.
     """
     if len(UnknownFieldSet(message)):
         raise EvaluationError(
             f"{message.DESCRIPTOR.name} has fields that this version of coremltools does not know",
             fix="update coremltools",
         )
-    return {field.name: _value(field, value, nested) for field, value in message.ListFields()}
+    return {field.name: _value(field, value, nested, file) for field, value in message.ListFields()}
 
 
 def check(op: Op, inputs: Sequence[str], named: dict[str, Any]) -> None:
@@ -51,13 +53,13 @@ def unshadowed(op: Op, inputs: Sequence[Any], named: dict[str, Any]) -> dict[str
     return {name: value for name, value in named.items() if name not in taken}
 
 
-def _value(field: Any, value: Any, nested: Nested) -> Any:
+def _value(field: Any, value: Any, nested: Nested, file: Mapped | None) -> Any:
     if field.is_repeated:
-        return tuple(_single(field, item, nested) for item in value)
-    return _single(field, value, nested)
+        return tuple(_single(field, item, nested, file) for item in value)
+    return _single(field, value, nested, file)
 
 
-def _single(field: Any, value: Any, nested: Nested) -> Any:
+def _single(field: Any, value: Any, nested: Nested, file: Mapped | None) -> Any:
     if field.type == FieldDescriptor.TYPE_ENUM:
         known = field.enum_type.values_by_number.get(value)
         if known is None:
@@ -67,13 +69,13 @@ def _single(field: Any, value: Any, nested: Nested) -> Any:
         return value
     name = field.message_type.name
     if name == "WeightParams":
-        return Weights(value)
+        return Weights(value, file)
     if name == "NeuralNetwork":
         return nested(value)
     op = messages.find(name, 1)
     if op is None:
         raise EvaluationError(f"{field.name} ({name}) is not supported here")
     try:
-        return op.bind((), arguments(value, nested))()
+        return op.bind((), arguments(value, nested, file))()
     except BindError as error:
         raise EvaluationError(f"{field.name} ({name}): {error}") from error

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from converter.evaluate.layers.activation import identity
 from converter.evaluate.layers.binding import arguments, check, unshadowed
 from converter.evaluate.layers.inputs import check_preprocessing, entered, left
 from converter.evaluate.layers.table import layers
+from converter.evaluate.mapped import Mapped
 from converter.evaluate.proto import NeuralNetwork_pb2
 from converter.registry import Op
 
@@ -37,15 +38,20 @@ class Layer:
     def place(self) -> str:
         return f'layer "{self.name}" ({self.kind})'
 
+    @cached_property
+    def named(self) -> dict[str, Any]:
+        """The fields that are arguments, beside the inputs."""
+        return unshadowed(self.op, self.inputs, self.fields)
+
     @property
     def blocks(self) -> Iterator["Block"]:
         return (value for value in self.fields.values() if isinstance(value, Block))
 
-    @property
+    @cached_property
     def reads(self) -> set[str]:
         return set(self.inputs).union(*(layer.reads for block in self.blocks for layer in block.layers))
 
-    @property
+    @cached_property
     def writes(self) -> set[str]:
         return set(self.outputs).union(*(layer.writes for block in self.blocks for layer in block.layers))
 
@@ -55,9 +61,9 @@ class Layer:
         if missing:
             raise EvaluationError(f'reads "{missing[0]}", which no layer before it computes', where=[self.place])
         given = [scope[name] for name in self.inputs]
-        fields = {name: replace(f, scope=scope) if isinstance(f, Block) else f for name, f in self.fields.items()}
+        nested = {name: replace(f, scope=scope) for name, f in self.named.items() if isinstance(f, Block)}
         try:
-            answer = self.op.bind(given, unshadowed(self.op, given, fields))()
+            answer = self.op.function(*given, **{**self.named, **nested})
         except EvaluationError as error:
             raise error.within(self.place) from error
         except (RuntimeError, ValueError, IndexError) as error:
@@ -85,13 +91,17 @@ class Block:
         return self.scope
 
 
+Schedule = Sequence[tuple[Layer, Sequence[str]]]
+
+
 class Network:
     """The network of a model of type neuralNetwork, neuralNetworkClassifier or neuralNetworkRegressor.
 
-    Raises EvaluationError for another type, and for everything in it that cannot be run, all at once.
+    `file` is where its large weights were left, if they were. Raises EvaluationError for another type, and for
+    everything in it that cannot be run, all at once.
     """
 
-    def __init__(self, spec: Any) -> None:
+    def __init__(self, spec: Any, file: Mapped | None = None) -> None:
         kind = spec.WhichOneof("Type")
         if kind not in _KINDS:
             raise EvaluationError(f"the model is a {kind}, not a neural network")
@@ -100,9 +110,11 @@ class Network:
         self._outputs = {feature.name: feature for feature in spec.description.output}
         check_preprocessing(self._message, self._inputs)
         complaints: list[EvaluationError] = []
-        self._layers = tuple(_prepared(self._message.layers, complaints))
+        self._layers = tuple(_prepared(self._message.layers, complaints, file))
         if complaints:
             raise _joined(complaints)
+        self._known = {name for layer in self._layers for name in layer.writes} | set(self._inputs)
+        self._last: tuple[frozenset[str], Schedule] | None = None
 
     @property
     def rank5(self) -> bool:
@@ -142,10 +154,9 @@ class Network:
         Images are float32 [1, C, H, W] with pixels 0..255 in the declared order of colours. Raises EvaluationError
         naming the layer.
         """
-        known = {name for layer in self._layers for name in layer.writes} | set(self._inputs)
         for name in wanted:
-            if name not in known:
-                near = difflib.get_close_matches(name, known)
+            if name not in self._known:
+                near = difflib.get_close_matches(name, self._known)
                 raise EvaluationError(
                     f'the network computes no value "{name}"', fix=f"did you mean {' or '.join(near)}?" if near else ""
                 )
@@ -154,34 +165,38 @@ class Network:
             for name, value in inputs.items()
             if name in self._inputs
         }
-        chosen, last = _schedule(self._layers, wanted)
         with torch.inference_mode():
-            for index, layer in enumerate(chosen):
+            for layer, dying in self._chosen(frozenset(wanted)):
                 layer.run(scope)
-                for name in layer.reads | layer.writes:
-                    if last[name] == index and name not in wanted:
-                        scope.pop(name, None)
+                for name in dying:
+                    scope.pop(name, None)
         absent = [name for name in wanted if name not in scope]
         if absent:
             raise EvaluationError(f'"{absent[0]}" was not computed: the branch that computes it was not taken')
         return {name: left(scope[name], self._outputs.get(name), self._message) for name in wanted}
 
+    def _chosen(self, wanted: frozenset[str]) -> "Schedule":
+        """The schedule of these values; a model is mostly asked for the same ones."""
+        if self._last is None or self._last[0] != wanted:
+            self._last = (wanted, _schedule(self._layers, wanted))
+        return self._last[1]
 
-def _prepared(messages: Iterable[Any], complaints: list[EvaluationError]) -> Iterator[Layer]:
+
+def _prepared(messages: Iterable[Any], complaints: list[EvaluationError], file: Mapped | None) -> Iterator[Layer]:
     for message in messages:
         kind = message.WhichOneof("layer")
         place = f'layer "{message.name}" ({kind})'
         try:
             op = _found(kind)
-            fields = arguments(getattr(message, kind), partial(_block, complaints=complaints))
+            fields = arguments(getattr(message, kind), partial(_block, complaints=complaints, file=file), file)
             check(op, message.input, fields)
             yield Layer(message.name, kind, op, tuple(message.input), tuple(message.output), fields)
         except EvaluationError as error:
             complaints.append(error.within(place))
 
 
-def _block(message: Any, complaints: list[EvaluationError]) -> Block:
-    return Block(tuple(_prepared(message.layers, complaints)))
+def _block(message: Any, complaints: list[EvaluationError], file: Mapped | None) -> Block:
+    return Block(tuple(_prepared(message.layers, complaints, file)))
 
 
 def _found(kind: str | None) -> Op:
@@ -209,12 +224,13 @@ def _kinds(sequence: Iterable[Layer]) -> Iterator[str]:
             yield from _kinds(block.layers)
 
 
-def _schedule(sequence: Sequence[Layer], wanted: Collection[str]) -> tuple[list[Layer], dict[str, int]]:
-    """The layers that the wanted values need, in order, and for each value the last of them that touches it."""
+def _schedule(sequence: Sequence[Layer], wanted: Collection[str]) -> Schedule:
+    """The layers that the wanted values need, in order, each with the values that nothing needs after it."""
     needed = set(wanted)
-    chosen: list[Layer] = []
+    chosen: list[tuple[Layer, Sequence[str]]] = []
     for layer in reversed(sequence):
         if needed & layer.writes:
-            needed |= layer.reads
-            chosen.insert(0, layer)
-    return chosen, {name: i for i, layer in enumerate(chosen) for name in layer.reads | layer.writes}
+            touched = layer.reads | layer.writes
+            chosen.append((layer, sorted(touched - needed)))
+            needed |= touched
+    return chosen[::-1]

@@ -1,6 +1,8 @@
 """A layer's numbers: WeightParams as torch tensors."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -8,13 +10,20 @@ import numpy as np
 import torch
 
 from converter.errors import EvaluationError
+from converter.evaluate.mapped import Mapped
+from converter.evaluate.skeleton import places
 
 
 class Weights:
-    """WeightParams, converted to float32 once; the layer says the shape, and the count must fit it exactly."""
+    """WeightParams, converted to float32 once; the layer says the shape, and the count must fit it exactly.
 
-    def __init__(self, message: Any) -> None:
+    `file` is that which large weights were left in; what they are made of is read, and its memory given back.
+    """
+
+    def __init__(self, message: Any, file: Mapped | None = None) -> None:
         self._message = message
+        self._file = file
+        self._places = places(message) if file else ()
         self._shapes: dict[tuple[int, ...], torch.Tensor] = {}
 
     def shaped(self, *shape: int, channel_axis: int = 0) -> torch.Tensor:
@@ -39,24 +48,36 @@ class Weights:
         message = self._message
         forms = [
             name for name in ("floatValue", "float16Value", "rawValue", "int8RawValue") if len(getattr(message, name))
-        ]
+        ] + [place.form for place in self._places]
         if len(forms) > 1:
             raise EvaluationError(f"weights are stored twice: {' and '.join(forms)}", fix=_FIX)
         return forms[0] if forms else "floatValue"
 
     @cached_property
     def _stored(self) -> torch.Tensor:
-        message = self._message
-        if self._form == "float16Value":
-            if len(message.float16Value) % 2:
+        if self._form == "floatValue" and not self._places:
+            return torch.from_numpy(np.array(self._message.floatValue, np.float32))
+        with self._content() as content:
+            if self._form == "float16Value" and content.size % 2:
                 raise EvaluationError("float16 weights have an odd number of bytes", fix=_FIX)
-            return torch.from_numpy(np.frombuffer(message.float16Value, "<f2").astype(np.float32))
-        return torch.from_numpy(np.array(message.floatValue, np.float32))
+            return torch.from_numpy(content.view("<f2" if self._form == "float16Value" else "<f4").astype(np.float32))
 
     def _dequantised(self, shape: tuple[int, ...], channel_axis: int) -> torch.Tensor:
         if shape not in self._shapes:
-            self._shapes[shape] = _dequantise(self._message, shape, channel_axis)
+            with self._content() as content:
+                self._shapes[shape] = _dequantise(self._message, content, shape, channel_axis)
         return self._shapes[shape]
+
+    @contextmanager
+    def _content(self) -> Iterator[np.ndarray]:
+        """The bytes that the numbers are made of (uint8 [size])."""
+        if not self._places or self._file is None:
+            yield np.frombuffer(getattr(self._message, self._form), np.uint8)
+            return
+        (place,) = self._places
+        content = self._file.content[place.start : place.start + place.size_bytes]
+        yield content
+        self._file.release(content.ctypes.data, content.nbytes)
 
 
 _FIX = "the file is damaged or was written wrongly: convert the model again"
@@ -66,7 +87,7 @@ def _miscounted(count: int, shape: tuple[int, ...]) -> str:
     return f"the weights hold {count} values, the layer needs {math.prod(shape)} (shape {list(shape)})"
 
 
-def _dequantise(message: Any, shape: tuple[int, ...], channel_axis: int) -> torch.Tensor:
+def _dequantise(message: Any, stored: np.ndarray, shape: tuple[int, ...], channel_axis: int) -> torch.Tensor:
     """Linear: q × scale + bias, one scale or one for each channel; or q looked up in a table of 2^bits numbers."""
     quantization = message.quantization
     bits, count = quantization.numberOfBits, math.prod(shape)
@@ -74,13 +95,12 @@ def _dequantise(message: Any, shape: tuple[int, ...], channel_axis: int) -> torc
         raise EvaluationError("int8RawValue (dynamic quantisation) is not supported here")
     if not 1 <= bits <= 8:
         raise EvaluationError(f"weights are quantised to {bits} bits; Core ML knows 1 to 8", fix=_FIX)
-    if len(message.rawValue) != math.ceil(count * bits / 8):
+    if stored.size != math.ceil(count * bits / 8):
         raise EvaluationError(
-            f"the weights hold {len(message.rawValue)} bytes, {count} values (shape {list(shape)}) of {bits} bits "
+            f"the weights hold {stored.size} bytes, {count} values (shape {list(shape)}) of {bits} bits "
             f"need {math.ceil(count * bits / 8)}",
             fix=_FIX,
         )
-    stored = np.frombuffer(message.rawValue, np.uint8)
     if bits < 8:
         unpacked = np.unpackbits(stored)[: count * bits].reshape(count, bits)
         stored = unpacked @ (1 << np.arange(bits - 1, -1, -1)).astype(np.uint8)
