@@ -86,16 +86,20 @@ def refused(shelf, dist, **options):
         (503, "SlowDown"),
     ],
 )
-@pytest.mark.parametrize("operation", ["look up", "upload"])
+@pytest.mark.parametrize(
+    ("operation", "name"), [("read", "build.json"), ("look up", "net.mlmodel"), ("upload", "net.mlmodel")]
+)
 def test_a_refusal_names_place_and_request_and_no_secret(
-    shelf, make_dist, talkative, one_attempt, monkeypatch, status, code, operation
+    shelf, make_dist, talkative, one_attempt, monkeypatch, status, code, operation, name
 ):
     talkative.kind.status, talkative.kind.code = status, code
+    if operation != "read":
+        monkeypatch.setattr("converter.publish.s3.objects.Bucket.read", lambda *_: None)
     if operation == "upload":
         monkeypatch.setattr("converter.publish.s3.objects.Bucket.state", lambda *_: "absent")
         monkeypatch.setattr("converter.publish.s3.index.read", lambda *_: None)
     words = refused(shelf, make_dist(), endpoint=talkative.address)
-    assert f"publish to s3 > {operation} > s3://{shelf.name}/net/v1/net.mlmodel" in words
+    assert f"publish to s3 > {operation} > s3://{shelf.name}/net/v1/{name}" in words
     assert "request id 4442587FB7D0A2F9" in words
     assert f"HTTP {status}" in words
     assert "fix:" in words
