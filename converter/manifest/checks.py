@@ -28,6 +28,8 @@ _Path = tuple[Key, ...]
 # Files of the output folder, and devices of Windows: a model's folder cannot have such a name everywhere.
 _TAKEN = {"build.json", "sha256sums", "report.md"}
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{device}{digit}" for device in ("com", "lpt") for digit in range(1, 10))}
+# https://github.com/actions/toolkit: packages/artifact refuses them, after everything was converted
+_NO_ARTIFACT = set('":<>|*?')
 
 
 class Check(NamedTuple):
@@ -58,6 +60,9 @@ def files(model: Model, repository: Repository) -> Iterator[Fault]:
 def extra(model: Model, repository: Repository) -> Iterator[Fault]:
     for index, file in enumerate(model.extra):
         yield from local_file(("extra", index), file, repository)
+        if lost := sorted(set(Path(file.origin).name) & _NO_ARTIFACT):
+            problem = f"the file's name has {' '.join(lost)}, which neither Windows nor a workflow's artifacts allow"
+            yield Fault(("extra", index), problem, "rename the file")
 
 
 def labels(model: Model, repository: Repository) -> Iterator[Fault]:

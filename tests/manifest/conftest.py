@@ -34,6 +34,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "repo/models/cat.jpg": "jpg",
         "repo/models/heldout.npz": "npz",
         "repo/models/tokens/vocab.json": "{}",
+        "repo/models/a:b?.json": "{}",
         "repo/models/pictures/cat/1.jpg": "jpg",
         "outside/secret.pth": "secret",
     }

@@ -253,6 +253,7 @@ WRONG = [
     (model("validate: {labelled: {path: heldout.npz, min_accuracy: 1}}"), "4:26", "only a classifier"),
     (model("extra: [no.json]"), "4:13", "there is no file no.json"),
     (model("extra: [tokens]"), "4:13", "is a folder"),
+    (model("extra: ['a:b?.json']"), "4:13", "the file's name has : ?, which neither Windows nor a workflow's"),
     (model("extra: [labels.txt, ./labels.txt]"), "4:25", "two files would be published as net.labels.txt"),
     (model("classifier: {}\n    extra: [labels.txt]"), "5:13", "two files would be published as net.labels.txt"),
     (model() + "publish: [{directory: ../..}]", "5:23", "leaves the repository"),
