@@ -91,6 +91,8 @@ class Weights:
                 raise _corrupt(file_name, "the model names a weight file, but stands alone without a package")
             if relative.is_absolute() or ".." in relative.parts:
                 raise _corrupt(file_name, "the weight file lies outside the package")
+            if not (self.root / relative).is_file():  # a pipe would never end
+                raise _corrupt(file_name, "the weight file cannot be read (there is no such file)")
             try:
                 mapped = Mapped(self.root / relative)
             except (OSError, ValueError) as error:  # ValueError: the file is empty
@@ -160,7 +162,7 @@ def _root_model(package: Path) -> Path:
     try:
         content = json.loads(manifest.read_text(encoding="utf-8"))
         relative = Path(content["itemInfoEntries"][content["rootModelIdentifier"]]["path"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise EvaluationError(f"Manifest.json does not say where the model is ({error!r})") from error
     model_file = package / "Data" / relative
     if relative.is_absolute() or ".." in relative.parts:

@@ -7,7 +7,7 @@ from typing import Any
 
 from converter.errors import EvaluationError
 from converter.evaluate import bundle, pipeline
-from converter.evaluate.proto import FeatureTypes_pb2, MIL_pb2
+from converter.evaluate.proto import FeatureTypes_pb2, MIL_pb2, named
 
 _MINIMUM_OS = {
     1: "iOS 11, macOS 10.13",
@@ -127,7 +127,7 @@ def _plain(which: str | None) -> str:
 
 
 def _image(image: Any) -> tuple[str, str]:
-    color = FeatureTypes_pb2.ImageFeatureType.ColorSpace.Name(image.colorSpace)
+    color = named(FeatureTypes_pb2.ImageFeatureType.ColorSpace, image.colorSpace)
     flexibility = ""
     if image.WhichOneof("SizeFlexibility") == "enumeratedSizes":
         flexibility = " or ".join(f"{s.height} x {s.width}" for s in image.enumeratedSizes.sizes)
@@ -138,7 +138,7 @@ def _image(image: Any) -> tuple[str, str]:
 
 
 def _array(array: Any) -> tuple[str, str]:
-    data_type = FeatureTypes_pb2.ArrayFeatureType.ArrayDataType.Name(array.dataType).lower()
+    data_type = named(FeatureTypes_pb2.ArrayFeatureType.ArrayDataType, array.dataType).lower()
     flexibility = ""
     if array.WhichOneof("ShapeFlexibility") == "enumeratedShapes":
         flexibility = " or ".join(str(list(s.shape)) for s in array.enumeratedShapes.shapes)
@@ -180,7 +180,7 @@ def _block_ops(block: Any) -> Iterator[tuple[str, str]]:
     for operation in block.operations:
         if operation.type != "const":
             tensors = [o.type.tensorType for o in operation.outputs if o.type.WhichOneof("type") == "tensorType"]
-            yield operation.type, MIL_pb2.DataType.Name(tensors[0].dataType).lower() if tensors else ""
+            yield operation.type, named(MIL_pb2.DataType, tensors[0].dataType).lower() if tensors else ""
         for nested in operation.blocks:
             yield from _block_ops(nested)
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from converter.errors import EvaluationError
-from converter.evaluate.proto import FeatureTypes_pb2
+from converter.evaluate.proto import FeatureTypes_pb2, named
 
 _NUMPY: dict[str, Any] = {
     "FLOAT32": np.float32,
@@ -71,7 +71,7 @@ def give(feature: Any, value: Any) -> Any:
     if not isinstance(value, torch.Tensor):
         return value
     if kind == "multiArrayType":
-        name = FeatureTypes_pb2.ArrayFeatureType.ArrayDataType.Name(feature.type.multiArrayType.dataType)
+        name = named(FeatureTypes_pb2.ArrayFeatureType.ArrayDataType, feature.type.multiArrayType.dataType)
         return array(value).astype(_NUMPY.get(name, np.float32), copy=False)
     if kind == "int64Type":
         return int(value)
@@ -96,7 +96,7 @@ def _accept(kind: Any, value: Any, rank5: bool) -> torch.Tensor:
 
 
 def _pixels(image: Any, value: Any) -> torch.Tensor:
-    color = FeatureTypes_pb2.ImageFeatureType.ColorSpace.Name(image.colorSpace)
+    color = named(FeatureTypes_pb2.ImageFeatureType.ColorSpace, image.colorSpace)
     if color not in _MODES:
         raise EvaluationError(f"is an image of the colour space {color}, which cannot be evaluated")
     if not isinstance(value, Image.Image):
@@ -137,7 +137,7 @@ def _multi_array(kind: Any, value: Any, rank5: bool) -> torch.Tensor:
     content = np.asarray(value.detach().cpu() if isinstance(value, torch.Tensor) else value)
     if content.dtype.kind not in "fiub":
         raise EvaluationError(f"needs numbers, got an array of {content.dtype}")
-    name = FeatureTypes_pb2.ArrayFeatureType.ArrayDataType.Name(kind.dataType)
+    name = named(FeatureTypes_pb2.ArrayFeatureType.ArrayDataType, kind.dataType)
     if name not in _NUMPY:
         raise EvaluationError(f"has the data type {name}, which cannot be evaluated")
     if not (rank5 and _is_sequence(kind, content.shape)):
@@ -203,7 +203,7 @@ def _default(kind: Any) -> torch.Tensor | None:
 
 def _picture(image: Any, value: torch.Tensor) -> Image.Image:
     """[1, C, H, W] of pixels as a PIL image; what lies outside 0..255 is clipped."""
-    color = FeatureTypes_pb2.ImageFeatureType.ColorSpace.Name(image.colorSpace)
+    color = named(FeatureTypes_pb2.ImageFeatureType.ColorSpace, image.colorSpace)
     channels = 3 if color in ("RGB", "BGR") else 1
     if value.dim() < 3 or value.numel() != channels * value.shape[-2] * value.shape[-1]:
         raise EvaluationError(f"an image output ({color}) is of shape {list(value.shape)}")

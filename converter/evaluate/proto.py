@@ -36,3 +36,8 @@ Model_pb2: Any = _load("Model_pb2")
 FeatureTypes_pb2: Any = _load("FeatureTypes_pb2")
 MIL_pb2: Any = _load("MIL_pb2")
 NeuralNetwork_pb2: Any = _load("NeuralNetwork_pb2")
+
+
+def named(enumeration: Any, number: int) -> str:
+    """The name of an enumeration's value; a file may hold a number that has none."""
+    return str(enumeration.Name(number)) if number in enumeration.values() else f"number {number}"

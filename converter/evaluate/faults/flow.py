@@ -5,6 +5,7 @@ from typing import Any
 
 from converter.evaluate import pipeline
 from converter.evaluate.faults.fault import Faults
+from converter.evaluate.proto import named
 
 
 def place(message: Any, index: int) -> str:
@@ -59,11 +60,11 @@ def _words(kind: Any) -> str:
     """A type as far as it must be the same on both sides."""
     which = kind.WhichOneof("Type")
     if which == "multiArrayType":
-        return f"an array of {type(kind.multiArrayType).ArrayDataType.Name(kind.multiArrayType.dataType)}"
+        return f"an array of {named(kind.multiArrayType.ArrayDataType, kind.multiArrayType.dataType)}"
     if which == "imageType":
         image = kind.imageType
         size = "of flexible size" if image.WhichOneof("SizeFlexibility") else f"of {image.width} x {image.height}"
-        return f"an image ({type(image).ColorSpace.Name(image.colorSpace)}) {size}"
+        return f"an image ({named(image.ColorSpace, image.colorSpace)}) {size}"
     if which == "dictionaryType":
         return f"a dictionary with {kind.dictionaryType.WhichOneof('KeyType')}"
     return f"of type {which}"

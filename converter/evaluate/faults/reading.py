@@ -9,7 +9,7 @@ from converter.evaluate.faults.fault import Faults
 from converter.evaluate.mil.reader import Body, Constant, Name, Reader, Step, Type
 from converter.evaluate.mil.types import TensorType, value_type
 from converter.evaluate.mil.values import decode
-from converter.evaluate.proto import MIL_pb2
+from converter.evaluate.proto import MIL_pb2, named
 
 # Parameters that must be of one data type, in every opset (from iOS17 on matmul may mix them).
 _ALIKE = {
@@ -116,7 +116,7 @@ def check_value(constant: Constant, faults: Faults) -> None:
         place = message.blobFileValue
         stored, content = constant.weights.read(place.fileName, place.offset)
         tensor = message.type.tensorType
-        wanted = MIL_pb2.DataType.Name(tensor.dataType)
+        wanted = named(MIL_pb2.DataType, tensor.dataType)
         if stored != wanted:
             faults.add(f"is {wanted}, its blob at offset {place.offset} is {stored}")
             return

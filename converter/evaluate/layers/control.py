@@ -4,6 +4,7 @@ from torch import Tensor
 
 from converter.evaluate.layers.network import Block
 from converter.evaluate.layers.table import layers, scalar
+from converter.evaluate.limits import check_iterations
 
 _FALSE = 1e-6  # a condition whose absolute value is not above this is false
 
@@ -49,6 +50,7 @@ def loop(
         if condition is not None and abs(scalar(condition()[conditionVar])) <= _FALSE:
             break
         iteration += 1
+        check_iterations(iteration)
         try:
             if bodyNetwork is not None:
                 bodyNetwork()

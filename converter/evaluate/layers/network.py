@@ -14,6 +14,7 @@ from converter.evaluate.layers.activation import identity
 from converter.evaluate.layers.binding import arguments, check, unshadowed
 from converter.evaluate.layers.inputs import check_preprocessing, entered, left
 from converter.evaluate.layers.table import layers
+from converter.evaluate.limits import KERNEL_ERRORS
 from converter.evaluate.mapped import Mapped
 from converter.evaluate.proto import NeuralNetwork_pb2
 from converter.registry import Op
@@ -66,7 +67,7 @@ class Layer:
             answer = self.op.function(*given, **{**self.named, **nested})
         except EvaluationError as error:
             raise error.within(self.place) from error
-        except (RuntimeError, ValueError, IndexError) as error:
+        except KERNEL_ERRORS as error:
             shapes = ", ".join(str(list(value.shape)) for value in given)
             raise EvaluationError(f"{error} (inputs of shape {shapes})", where=[self.place]) from error
         values = answer if isinstance(answer, tuple) else (answer,)

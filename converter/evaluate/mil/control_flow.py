@@ -1,11 +1,13 @@
 """Chapter control_flow. A list is Python's, of tensors; None is an element that was never written."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from converter.evaluate.limits import check_iterations, check_size
 from converter.evaluate.mil.table import Block, ops
 from converter.evaluate.mil.types import BY_NAME, Typed
 
@@ -41,6 +43,7 @@ def list_scatter(ls: Any, indices: Tensor, value: Tensor) -> Any:
 def list_write(ls: Any, index: int, value: Tensor) -> Any:
     """A list grows as far as it is written, by zeros."""
     index += len(ls) if index < 0 else 0
+    check_size([index, value.numel()])
     empty = torch.zeros_like(value)
     return [value if i == index else ls[i] if i < len(ls) else empty for i in range(max(len(ls), index + 1))]
 
@@ -50,9 +53,11 @@ def make_list(
     *, init_length: int = 1, dynamic_length: bool = True, elem_shape: Sequence[Any], dtype: str = "fp32"
 ) -> Any:
     """Elements are 0 until they are written, where their shape is known."""
+    check_size([init_length, 64])  # an element takes as much, whatever it holds
     if not all(isinstance(size, Tensor) for size in elem_shape):
         return [None] * init_length
     shape = [int(size) for part in elem_shape for size in part.reshape(-1)]
+    check_size([init_length, *shape])
     return [torch.zeros(shape, dtype=BY_NAME[dtype].carrier) for _ in range(init_length)]
 
 
@@ -64,7 +69,10 @@ def select(cond: Tensor, a: Tensor, b: Tensor) -> Tensor:
 @ops.op
 def while_loop(_cond: Block, _body: Block, loop_vars: Sequence[Any]) -> Any:
     values = list(loop_vars)
-    while bool(_cond(*values)[0]):
+    for count in itertools.count():
+        if not bool(_cond(*values)[0]):
+            break
+        check_iterations(count + 1)
         values = _body(*values)
     return tuple(values)
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from converter.errors import EvaluationError
+from converter.evaluate.limits import KERNEL_ERRORS
 from converter.evaluate.mil.arguments import adapt
 from converter.evaluate.mil.constants import Kept
 from converter.evaluate.mil.reader import Body, Constant, Name, Step, Type
@@ -16,9 +17,6 @@ from converter.evaluate.mil.table import Block
 from converter.evaluate.mil.types import TensorType
 from converter.model import Precision
 from converter.registry import BindError, Parameter
-
-# What a kernel raises when its arguments do not fit, because the file is wrong.
-_KERNEL_ERRORS = (RuntimeError, ValueError, IndexError, TypeError, KeyError, ArithmeticError, AttributeError)
 
 
 class Unpacked:
@@ -49,7 +47,7 @@ Fixed = Kept | Unpacked
 
 
 class Call:
-    """An operation with its arguments: those that are the same in each run are bound when it first runs."""
+    """An operation with its arguments: those that are the same in each run are bound once, before it first runs."""
 
     def __init__(
         self, step: Step, scope: Mapping[str, Fixed], routines: Sequence["Routine"], compute: Precision
@@ -63,7 +61,6 @@ class Call:
         ]
         blocks = [parameter.name for parameter in step.op.parameters if parameter.annotation == Block]
         self.routines = dict(zip(blocks, routines, strict=True))
-        self._bound: dict[str, Any] | None = None
         self._open: list[tuple[Parameter, list[Any]]] = []
 
     @property
@@ -87,18 +84,14 @@ class Call:
     def run(self, values: Mapping[str, Any], blocks: Mapping[str, Any]) -> list[Any]:
         """The results, of the types that the program declares; `blocks` are the callables that run its blocks."""
         try:
-            if self._bound is None:
-                self._bound = self._bind()
             given = {**self._bound, **blocks}
             for parameter, binding in self._open:
                 given[parameter.name] = adapt(
                     [values[a.name] if isinstance(a, Name) else a for a in binding], parameter
                 )
             return self._results(self.step.op.function(**given))
-        except BindError as error:
-            raise EvaluationError(str(error)) from error
-        except _KERNEL_ERRORS as error:
-            raise _failed(error) from error
+        except (BindError, *KERNEL_ERRORS) as error:
+            raise _refused(error) from error
 
     def unpack(self) -> list[Any]:
         """The results of a constant call; what they are made of is not kept."""
@@ -111,15 +104,24 @@ class Call:
             for argument, value in itertools.chain(*stored):
                 argument.release(value)
             return results
-        except BindError as error:
-            raise EvaluationError(str(error)) from error
-        except _KERNEL_ERRORS as error:
-            raise _failed(error) from error
+        except (BindError, *KERNEL_ERRORS) as error:
+            raise _refused(error) from error
 
     def _resolved(self, argument: Name | Constant, scope: Mapping[str, Fixed]) -> Name | Fixed:
         return Kept(argument, self.compute) if isinstance(argument, Constant) else scope.get(argument.name, argument)
 
-    def _bind(self) -> dict[str, Any]:
+    def bind(self) -> None:
+        """Decode and bind now what is the same in each run.
+
+        What is small and stays, laid down between a run's large values, would leave holes in memory that nothing fits.
+        """
+        try:
+            self._bound  # noqa: B018  # computed here
+        except (BindError, *KERNEL_ERRORS) as error:
+            raise _refused(error) from error
+
+    @cached_property
+    def _bound(self) -> dict[str, Any]:
         bound, self._open = {}, []
         for parameter, binding in self._arguments:
             values = [a if isinstance(a, Name) else a.value for a in binding]
@@ -228,7 +230,9 @@ def _names(arguments: Collection[Name | Fixed]) -> frozenset[str]:
     return frozenset(argument.name for argument in arguments if isinstance(argument, Name))
 
 
-def _failed(error: Exception) -> EvaluationError:
+def _refused(error: Exception) -> EvaluationError:
+    if isinstance(error, BindError):
+        return EvaluationError(str(error))
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return EvaluationError(f"cannot be computed: {lines[0]}")
 

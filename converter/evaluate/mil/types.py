@@ -6,6 +6,7 @@ from typing import Any, Literal, NewType
 import torch
 
 from converter.errors import EvaluationError
+from converter.evaluate.limits import check_size
 from converter.evaluate.proto import MIL_pb2
 
 # The result of an op that chooses its own data type; of all others it is that of the op's first input of that kind.
@@ -99,7 +100,9 @@ def value_type(message: Any) -> TensorType | OtherType:
         if any(d.unknown.variadic for d in tensor.dimensions):
             return TensorType(data_type(tensor.dataType), None)
         shape = tuple(d.constant.size if d.WhichOneof("dimension") == "constant" else None for d in tensor.dimensions)
-        return TensorType(data_type(tensor.dataType), shape)
+        kind = TensorType(data_type(tensor.dataType), shape)
+        check_size([d or 1 for d in shape], kind.data_type.bits)
+        return kind
     if which == "listType":
         return OtherType("list", _element(message.listType.type))
     if which == "stateType":
