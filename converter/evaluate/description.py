@@ -69,7 +69,7 @@ class Description:
 
 def describe(model: Any) -> Description:
     """Describe a .mlmodel file, a .mlpackage folder or an MLModel; raises EvaluationError where it cannot be read."""
-    opened = bundle.read(model)
+    opened = bundle.read(model, in_place=True)
     spec, text = opened.spec, opened.spec.description
     kind = spec.WhichOneof("Type")
     functions = sorted((f.name for f in text.functions), key=lambda name: name != text.defaultFunctionName)

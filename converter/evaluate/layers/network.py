@@ -13,7 +13,8 @@ from converter.errors import EvaluationError
 from converter.evaluate.layers.activation import identity
 from converter.evaluate.layers.binding import arguments, check, unshadowed
 from converter.evaluate.layers.inputs import check_preprocessing, entered, left
-from converter.evaluate.layers.table import layers
+from converter.evaluate.layers.table import Leaving, layers
+from converter.evaluate.layers.weights import Weights
 from converter.evaluate.limits import KERNEL_ERRORS
 from converter.evaluate.mapped import Mapped
 from converter.evaluate.proto import NeuralNetwork_pb2
@@ -55,6 +56,15 @@ class Layer:
     @cached_property
     def writes(self) -> set[str]:
         return set(self.outputs).union(*(layer.writes for block in self.blocks for layer in block.layers))
+
+    def prepare(self) -> None:
+        """Read what every run needs."""
+        try:
+            for value in self.named.values():
+                if isinstance(value, Weights):
+                    value.read()
+        except EvaluationError as error:
+            raise error.within(self.place) from error
 
     def run(self, scope: dict[str, Tensor]) -> None:
         """Read the inputs from the scope and write the outputs to it."""
@@ -168,7 +178,10 @@ class Network:
         }
         with torch.inference_mode():
             for layer, dying in self._chosen(frozenset(wanted)):
-                layer.run(scope)
+                try:
+                    layer.run(scope)
+                except Leaving as signal:
+                    raise EvaluationError("leaves a loop, but stands in none", where=[layer.place]) from signal
                 for name in dying:
                     scope.pop(name, None)
         absent = [name for name in wanted if name not in scope]
@@ -180,6 +193,8 @@ class Network:
         """The schedule of these values; a model is mostly asked for the same ones."""
         if self._last is None or self._last[0] != wanted:
             self._last = (wanted, _schedule(self._layers, wanted))
+            for layer, _ in self._last[1]:
+                layer.prepare()
         return self._last[1]
 
 

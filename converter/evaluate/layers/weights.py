@@ -37,6 +37,10 @@ class Weights:
             raise EvaluationError(_miscounted(self._stored.numel(), shape), fix=_FIX)
         return self._stored.view(shape)
 
+    def read(self) -> None:
+        """Convert now what needs no shape; between a run's large values, small ones that stay would leave holes."""
+        _ = self.count
+
     @property
     def count(self) -> int | None:
         """How many numbers there are; None where quantisation packs them and the layer alone knows."""

@@ -151,6 +151,12 @@ class Program:
         names = frozenset(wanted)
         if self._last is None or self._last[0] != names:
             self._last = (names, self._routine.only(names))
+            for call in self._last[1].calls:
+                try:
+                    call.bind()
+                except EvaluationError as error:
+                    error.within(call.step.place)
+                    raise
         return self._last[1]
 
     def _input(self, name: str, value: Any) -> tuple[str, Any]:
