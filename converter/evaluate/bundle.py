@@ -91,9 +91,9 @@ class Weights:
                 raise _corrupt(file_name, "the model names a weight file, but stands alone without a package")
             if relative.is_absolute() or ".." in relative.parts:
                 raise _corrupt(file_name, "the weight file lies outside the package")
-            if not (self.root / relative).is_file():  # a pipe would never end
-                raise _corrupt(file_name, "the weight file cannot be read (there is no such file)")
             try:
+                if not (self.root / relative).is_file():  # a pipe would never end
+                    raise _corrupt(file_name, "the weight file cannot be read (there is no such file)")
                 mapped = Mapped(self.root / relative)
             except (OSError, ValueError) as error:  # ValueError: the file is empty
                 raise _corrupt(file_name, f"the weight file cannot be read ({error})") from error

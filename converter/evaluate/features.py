@@ -18,6 +18,7 @@ _NUMPY: dict[str, Any] = {
     "INT8": np.int8,
     "FLOAT16": np.float16,
 }
+_MOST_AXES = 64  # numpy's limit; Core ML's is 5
 _MODES = {"RGB": "RGB", "BGR": "RGB", "GRAYSCALE": "L", "GRAYSCALE_FLOAT16": "F"}
 
 
@@ -73,13 +74,21 @@ def give(feature: Any, value: Any) -> Any:
     if kind == "multiArrayType":
         name = named(FeatureTypes_pb2.ArrayFeatureType.ArrayDataType, feature.type.multiArrayType.dataType)
         return array(value).astype(_NUMPY.get(name, np.float32), copy=False)
-    if kind == "int64Type":
-        return int(value)
-    return float(value) if kind == "doubleType" else array(value)
+    if kind not in ("int64Type", "doubleType"):
+        return array(value)
+    if value.numel() != 1 or (kind == "int64Type" and not torch.isfinite(value).all()):
+        raise EvaluationError(f"the output {feature.name!r} is described as one number, it is {_shown(value)}")
+    return int(value) if kind == "int64Type" else float(value)
+
+
+def _shown(value: torch.Tensor) -> str:
+    return f"of shape {list(value.shape)}" if value.numel() != 1 else str(value.item())
 
 
 def array(value: torch.Tensor) -> np.ndarray:
     """A tensor as an array of its own; a scalar has the shape (1,), as Core ML knows none without axes."""
+    if value.dim() > _MOST_AXES:
+        raise EvaluationError(f"a value of {value.dim()} axes cannot be given; {_MOST_AXES} are the most")
     content: np.ndarray = np.atleast_1d(value.detach().numpy())
     return content.copy()
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from converter.errors import EvaluationError
+from converter.evaluate.limits import KERNEL_ERRORS, check_size
 
 
 class Suppression:
@@ -27,6 +28,10 @@ class Suppression:
         for name in (self._message.confidenceInputFeatureName, self._message.coordinatesInputFeatureName):
             if name not in inputs:
                 raise EvaluationError(f"the suppression reads {name!r}, which is no input")
+        written = (self._message.confidenceOutputFeatureName, self._message.coordinatesOutputFeatureName)
+        for name in outputs:
+            if name not in written:
+                raise EvaluationError(f"the output {name!r} is computed nowhere")
         self._rows: tuple[int, int | None] = (0, None)
         for name in (self._message.confidenceOutputFeatureName, self._message.coordinatesOutputFeatureName):
             if name not in outputs:
@@ -37,6 +42,9 @@ class Suppression:
     def run(self, inputs: Mapping[str, Any], wanted: Collection[str]) -> dict[str, Any]:
         """The two outputs; rows that the outputs' shapes ask for beyond those kept are zero."""
         message = self._message
+        for name in (message.confidenceInputFeatureName, message.coordinatesInputFeatureName):
+            if name not in inputs:
+                raise EvaluationError(f"the input {name!r} is missing")
         confidence, boxes = inputs[message.confidenceInputFeatureName], inputs[message.coordinatesInputFeatureName]
         if confidence.dim() != 2 or boxes.shape != (len(confidence), 4):
             raise EvaluationError(
@@ -49,13 +57,17 @@ class Suppression:
         low, high = self._rows
         kept = kept[:high]
         missing = max(low - len(kept), 0)
-        values = {
-            name: torch.cat([value[kept], value.new_zeros(missing, value.shape[1])])
-            for name, value in (
-                (message.confidenceOutputFeatureName, confidence),
-                (message.coordinatesOutputFeatureName, boxes),
-            )
-        }
+        check_size([missing, max(confidence.shape[1], 4)])
+        try:
+            values = {
+                name: torch.cat([value[kept], value.new_zeros(missing, value.shape[1])])
+                for name, value in (
+                    (message.confidenceOutputFeatureName, confidence),
+                    (message.coordinatesOutputFeatureName, boxes),
+                )
+            }
+        except KERNEL_ERRORS as error:  # not enough memory for so many rows
+            raise EvaluationError(f"{missing} empty rows cannot be given: {error}") from error
         return {name: values[name] for name in wanted}
 
     def activation_input(self, name: str) -> tuple[str, str] | None:

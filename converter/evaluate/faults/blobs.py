@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import torch
 
 from converter.errors import EvaluationError
 from converter.evaluate.bundle import Weights
@@ -69,6 +70,8 @@ def _content(constant: Constant) -> np.ndarray:
     if message.WhichOneof("value") == "blobFileValue":
         return constant.weights.read(message.blobFileValue.fileName, message.blobFileValue.offset)[1]
     value = constant.value()
+    if not isinstance(value, torch.Tensor):
+        return np.empty(0, np.uint8)
     return np.frombuffer(value.contiguous().numpy().tobytes(), np.uint8)
 
 

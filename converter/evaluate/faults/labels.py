@@ -17,7 +17,7 @@ def check_labels(labels: Sequence[str | int], scores: int | None, faults: Faults
         faults.add(
             f"there are {len(labels)} labels for {scores} scores", fix=f"convert the model again with {scores} labels"
         )
-    twice = [str(label) for label, count in Counter(labels).items() if count > 1]
+    twice = [label for label, count in Counter(map(str, labels)).items() if count > 1]
     if twice:
         shown = ", ".join(twice[:_SHOWN]) + (f" and {len(twice) - _SHOWN} more" if len(twice) > _SHOWN else "")
         faults.add(

@@ -122,6 +122,9 @@ class Retyping:
         return branches[0]
 
     def _classes(self, step: Step, given: Mapping[str, Sequence[Any]]) -> None:
+        if len(given["probabilities"]) != 1 or len(given["classes"]) != 1:
+            self.faults.at(op=step.op_type, name=step.name).add("takes one list of classes and one of probabilities")
+            return
         scores, classes = given["probabilities"][0], given["classes"][0]
         count = scores.numel() if isinstance(scores, torch.Tensor) else None
         if isinstance(classes, list | torch.Tensor):

@@ -3,17 +3,17 @@
 from torch import Tensor
 
 from converter.evaluate.layers.network import Block
-from converter.evaluate.layers.table import layers, scalar
+from converter.evaluate.layers.table import Leaving, layers, scalar
 from converter.evaluate.limits import check_iterations
 
 _FALSE = 1e-6  # a condition whose absolute value is not above this is false
 
 
-class LoopBreak(Exception):  # noqa: N818
+class LoopBreak(Leaving):
     """No error: the innermost loop ends."""
 
 
-class LoopContinue(Exception):  # noqa: N818
+class LoopContinue(Leaving):
     """No error: the innermost loop's next iteration begins."""
 
 

@@ -14,6 +14,11 @@ from torch import Tensor
 
 from converter.registry import Table
 
+
+class Leaving(Exception):  # noqa: N818
+    """No error: an iteration of the innermost loop ends here."""
+
+
 layers = Table("NeuralNetwork")
 messages = Table("NeuralNetwork messages")
 
