@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from converter.errors import EvaluationError
 from converter.evaluate.mapped import Mapped
 
 SIZE = 1 << 20
@@ -50,6 +51,22 @@ def test_what_is_written_stays_out_of_the_file(file):
     mapped.content[:] = 7
     del mapped
     assert file.read_bytes() == before
+
+
+def test_a_file_that_is_written_anew_is_refused_and_one_that_is_deleted_is_not(file):
+    kept, changed = Mapped(file), Mapped(file)
+    replaced = file.with_name("other.bin")
+    replaced.write_bytes(b"other")
+    before = bytes(kept.content)
+    file.write_bytes(b"short")
+    with pytest.raises(EvaluationError, match=r"weight\.bin.*the file was changed after it was opened"):
+        changed.content  # noqa: B018
+    file.write_bytes(before)
+    kept = Mapped(file)
+    replaced.replace(file)
+    assert bytes(kept.content) == before
+    file.unlink()
+    assert bytes(kept.content) == before
 
 
 def test_a_file_without_content_cannot_be_mapped(tmp_path):

@@ -149,6 +149,15 @@ def test_a_field_that_pretends_to_be_a_place_is_not_believed(tmp_path):
         load_model(path).predict({"x": X})
 
 
+def test_a_network_that_is_saved_anew_after_it_was_loaded_is_refused(tmp_path):
+    path = tmp_path / "m.mlmodel"
+    path.write_bytes(network(floatValue=VALUES.tolist()).SerializeToString())
+    loaded = load_model(path)
+    path.write_bytes(network(floatValue=[]).SerializeToString())
+    with pytest.raises(EvaluationError, match="the file was changed after it was opened\n  fix: load it again"):
+        loaded.predict({"x": X})
+
+
 def test_weights_that_stand_twice_are_refused(tmp_path):
     spec = network(floatValue=VALUES.tolist())
     path = tmp_path / "m.mlmodel"
