@@ -28,16 +28,16 @@ class Suppression:
         for name in (self._message.confidenceInputFeatureName, self._message.coordinatesInputFeatureName):
             if name not in inputs:
                 raise EvaluationError(f"the suppression reads {name!r}, which is no input")
-        written = (self._message.confidenceOutputFeatureName, self._message.coordinatesOutputFeatureName)
-        for name in outputs:
-            if name not in written:
-                raise EvaluationError(f"the output {name!r} is computed nowhere")
         self._rows: tuple[int, int | None] = (0, None)
         for name in (self._message.confidenceOutputFeatureName, self._message.coordinatesOutputFeatureName):
             if name not in outputs:
                 raise EvaluationError(f"the suppression writes {name!r}, which is no output")
             low, high = _rows(outputs[name].type.multiArrayType)
             self._rows = (max(low, self._rows[0]), high if self._rows[1] is None else self._rows[1])
+        written = (self._message.confidenceOutputFeatureName, self._message.coordinatesOutputFeatureName)
+        for name in outputs:
+            if name not in written:
+                raise EvaluationError(f"the output {name!r} is computed nowhere")
 
     def run(self, inputs: Mapping[str, Any], wanted: Collection[str]) -> dict[str, Any]:
         """The two outputs; rows that the outputs' shapes ask for beyond those kept are zero."""
