@@ -18,6 +18,9 @@ from converter.evaluate.mil.types import TensorType
 from converter.model import Precision
 from converter.registry import BindError, Parameter
 
+# The joint forms of compression take three; each more doubles what is computed, since none of them is kept.
+_DEEPEST = 3
+
 
 class Unpacked:
     """A weight that constexpr ops make of constants: computed when it is first used, and then kept."""
@@ -25,6 +28,7 @@ class Unpacked:
     def __init__(self, call: "Call", index: int) -> None:
         self._call = call
         self._index = index
+        self.depth = call.depth
 
     @cached_property
     def value(self) -> Any:
@@ -67,7 +71,14 @@ class Call:
     def is_constant(self) -> bool:
         """Whether it unpacks a weight, out of the file alone."""
         arguments = [argument for _, binding in self._arguments for argument in binding]
-        return self.step.op_type.startswith("constexpr_") and all(isinstance(a, Fixed) for a in arguments)
+        is_unpacking = self.step.op_type.startswith("constexpr_") and all(isinstance(a, Fixed) for a in arguments)
+        return is_unpacking and self.depth <= _DEEPEST
+
+    @cached_property
+    def depth(self) -> int:
+        """How many constexpr ops stand one after the other, up to this one."""
+        unpacked = (a for _, binding in self._arguments for a in binding if isinstance(a, Unpacked))
+        return 1 + max((a.depth for a in unpacked), default=0)
 
     @cached_property
     def uses(self) -> frozenset[str]:

@@ -12,6 +12,8 @@ from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import types
 
 from converter.evaluate import load_model
+from converter.evaluate.bundle import Bundle, Weights
+from converter.evaluate.evaluated import EvaluatedModel
 from converter.evaluate.mil import routine
 from converter.evaluate.mil.table import ops
 
@@ -218,3 +220,36 @@ def test_compressed_weights_are_unpacked_once(compute, tmp_path, monkeypatch):
     assert len([name for name, value in everything.items() if value.shape == (64, 64)]) >= 2
     plain = ct.optimize.coreml.decompress_weights(compressed)
     np.testing.assert_allclose(answers[0], load_model(plain, compute=compute).predict({"x": x})["y"], atol=1e-6)
+
+
+def test_a_long_chain_of_constexpr_ops_takes_no_longer_than_its_length(saved, monkeypatch):
+    op = ops.find("constexpr_blockwise_shift_scale", 18)
+    function, calls = op.function, []
+
+    @functools.wraps(function)
+    def counted(**arguments):
+        calls.append(arguments)
+        return function(**arguments)
+
+    monkeypatch.setitem(op.__dict__, "function", counted)
+
+    @mb.program(input_specs=[mb.TensorSpec((8,))], opset_version=ct.target.iOS18)
+    def net(x):
+        return mb.add(x=x, y=mb.constexpr_blockwise_shift_scale(data=np.arange(8, dtype=np.int8), scale=X, name="c0"))
+
+    spec = saved(net).spec
+    block = spec.mlProgram.functions["main"].block_specializations["CoreML8"]
+    (first,) = (o for o in block.operations if o.type.startswith("constexpr"))
+    place = list(block.operations).index(first)
+    for number in range(1, 40):
+        link = type(first).FromString(first.SerializeToString())
+        for parameter in ("data", "scale"):
+            link.inputs[parameter].arguments[0].Clear()
+            link.inputs[parameter].arguments[0].name = f"c{number - 1}"
+        link.outputs[0].name = f"c{number}"
+        link.attributes["name"].immediateValue.tensor.strings.values[0] = f"c{number}"
+        block.operations.insert(place + number, link)
+    block.operations[-1].inputs["y"].arguments[0].name = "c39"
+    answer = EvaluatedModel(Bundle("chain", spec, Weights(None), 0), compute="float32").predict({"x": 0 * X})
+    assert set(next(iter(answer.values()))) <= {0, np.inf, -np.inf} | set(np.float32([1, -1]))
+    assert 40 <= len(calls) < 60
