@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 from converter.errors import EvaluationError
-from converter.evaluate import bundle, features
+from converter.evaluate import bundle, features, not_finite
 from converter.evaluate.layers import Network
 from converter.evaluate.mil.program import Program
+from converter.evaluate.not_finite import Look, NotFinite
 from converter.evaluate.pipeline import KINDS, Pipeline
 from converter.evaluate.suppression import Suppression
 from converter.model import Activation, Precision
@@ -26,6 +27,8 @@ class Executor(Protocol):
     """What a Program, a Network and a Suppression have in common."""
 
     def run(self, inputs: Mapping[str, Any], wanted: Collection[str]) -> dict[str, Any]: ...
+
+    def watch(self, inputs: Mapping[str, Any], look: Look) -> None: ...
 
     def activation_input(self, name: str) -> tuple[str, str] | None: ...
 
@@ -84,9 +87,7 @@ class EvaluatedModel:
         values included (as arrays); "all" gives every value. Raises EvaluationError.
         """
         try:
-            if (state is None) == bool(self.description.state):
-                has = "has states" if state is None else "has no state"
-                raise EvaluationError(f"the model {has}", fix="predict(data, model.make_state()) where it has states")
+            self._check_state(state)
             inner = self._inner
             wanted = [*self._outputs, *sorted(inner - set(self._outputs))] if outputs == "all" else outputs
             wanted = list(self._outputs) if wanted is None else wanted
@@ -102,6 +103,25 @@ class EvaluatedModel:
         except EvaluationError as error:
             error.within(self.name)
             raise
+
+    def first_not_finite(self, data: Mapping[str, Any], state: State | None = None) -> NotFinite | None:
+        """What first gives NaN or infinity as the model answers to `data`; None where everything is finite.
+
+        Inputs count as well. Every value is looked at, and none is kept; a state is changed as by predict.
+        """
+        try:
+            if isinstance(self._executor, Pipeline):
+                return self._executor.first_not_finite(features.known(self._inputs, data))
+            self._check_state(state)
+            rank5 = isinstance(self._executor, Network) and self._executor.rank5
+            given = {**features.accept(self._inputs, data, rank5=rank5), **(state or {})}
+            self._executor.watch(given, not_finite.look)
+        except not_finite.Found as signal:
+            return signal.found
+        except EvaluationError as error:
+            error.within(self.name)
+            raise
+        return None
 
     def make_state(self) -> State:
         """A new state, all zero; raises EvaluationError where the model has none."""
@@ -127,6 +147,11 @@ class EvaluatedModel:
     def value_names(self) -> set[str]:
         """Everything that `outputs` of predict may name."""
         return {*self._outputs, *self._inner}
+
+    def _check_state(self, state: State | None) -> None:
+        if (state is None) == bool(self.description.state):
+            has = "has states" if state is None else "has no state"
+            raise EvaluationError(f"the model {has}", fix="predict(data, model.make_state()) where it has states")
 
     def _answer(self, accepted: Mapping[str, Any], wanted: Sequence[str]) -> dict[str, Any]:
         assert not isinstance(self._executor, Pipeline)

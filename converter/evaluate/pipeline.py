@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from converter.errors import EvaluationError
 from converter.evaluate.bundle import Bundle
+from converter.evaluate.not_finite import NotFinite
 
 KINDS = ("pipeline", "pipelineClassifier", "pipelineRegressor")
 
@@ -15,6 +16,8 @@ class Member(Protocol):
     spec: Any
 
     def predict(self, data: Mapping[str, Any], *, outputs: Any = None) -> dict[str, Any]: ...
+
+    def first_not_finite(self, data: Mapping[str, Any]) -> NotFinite | None: ...
 
     def value_names(self) -> set[str]: ...
 
@@ -59,6 +62,17 @@ class Pipeline:
             features |= {name: given_back[name] for name in outputs}
             answer |= {name: value for name, value in given_back.items() if name in wanted}
         return answer
+
+    def first_not_finite(self, data: Mapping[str, Any]) -> NotFinite | None:
+        """Of the first model that gives such a value."""
+        features = dict(data)
+        for member in self.members:
+            description = member.spec.description
+            given = {f.name: features[f.name] for f in description.input if f.name in features}
+            if (found := member.first_not_finite(given)) is not None:
+                return found
+            features |= member.predict(given)
+        return None
 
     def value_names(self) -> set[str]:
         """Every value that `run` can give."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from converter.errors import EvaluationError
 from converter.evaluate.limits import KERNEL_ERRORS, check_size
+from converter.evaluate.not_finite import Look
 
 
 class Suppression:
@@ -69,6 +70,13 @@ class Suppression:
         except KERNEL_ERRORS as error:  # not enough memory for so many rows
             raise EvaluationError(f"{missing} empty rows cannot be given: {error}") from error
         return {name: values[name] for name in wanted}
+
+    def watch(self, inputs: Mapping[str, Any], look: Look) -> None:
+        """Show the inputs and the two outputs to `look`."""
+        for name, value in inputs.items():
+            look(name, value, f"the input {name!r}")
+        for name, value in self.run(inputs, self.value_names()).items():
+            look(name, value, "nonMaximumSuppression")
 
     def activation_input(self, name: str) -> tuple[str, str] | None:
         """None: confidences are picked here, not computed."""

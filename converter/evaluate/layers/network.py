@@ -17,6 +17,7 @@ from converter.evaluate.layers.table import Leaving, layers
 from converter.evaluate.layers.weights import Weights
 from converter.evaluate.limits import KERNEL_ERRORS
 from converter.evaluate.mapped import Mapped
+from converter.evaluate.not_finite import Look
 from converter.evaluate.proto import NeuralNetwork_pb2
 from converter.registry import Op
 
@@ -171,23 +172,39 @@ class Network:
                 raise EvaluationError(
                     f'the network computes no value "{name}"', fix=f"did you mean {' or '.join(near)}?" if near else ""
                 )
+        scope = self._start(inputs, wanted)
+        absent = [name for name in wanted if name not in scope]
+        if absent:
+            raise EvaluationError(f'"{absent[0]}" was not computed: the branch that computes it was not taken')
+        return {name: left(scope[name], self._outputs.get(name), self._message) for name in wanted}
+
+    def watch(self, inputs: Mapping[str, Tensor], look: Look) -> None:
+        """Compute every value and show it to `look`, in order; those of a nested network after its layer."""
+        self._start(inputs, self.value_names(), look)
+
+    def _start(
+        self, inputs: Mapping[str, Tensor], wanted: Collection[str], look: Look | None = None
+    ) -> dict[str, Tensor]:
         scope = {
             name: entered(value, self._inputs[name], self._message)
             for name, value in inputs.items()
             if name in self._inputs
         }
+        if look is not None:
+            for name in scope:
+                look(name, scope[name], f"the input {name!r}")
         with torch.inference_mode():
             for layer, dying in self._chosen(frozenset(wanted)):
                 try:
                     layer.run(scope)
                 except Leaving as signal:
                     raise EvaluationError("leaves a loop, but stands in none", where=[layer.place]) from signal
+                if look is not None:
+                    for name in sorted(layer.writes & set(scope)):
+                        look(name, scope[name], layer.place)
                 for name in dying:
                     scope.pop(name, None)
-        absent = [name for name in wanted if name not in scope]
-        if absent:
-            raise EvaluationError(f'"{absent[0]}" was not computed: the branch that computes it was not taken')
-        return {name: left(scope[name], self._outputs.get(name), self._message) for name in wanted}
+        return scope
 
     def _chosen(self, wanted: frozenset[str]) -> "Schedule":
         """The schedule of these values; a model is mostly asked for the same ones."""

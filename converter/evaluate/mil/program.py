@@ -11,6 +11,7 @@ from converter.evaluate.bundle import Weights
 from converter.evaluate.mil.reader import Body, Constant, Name, Reader
 from converter.evaluate.mil.routine import Routine, prepared, typed
 from converter.evaluate.mil.types import OtherType, TensorType, value_type
+from converter.evaluate.not_finite import Look
 from converter.model import Precision
 
 OPSETS = {"CoreML5": 15, "CoreML6": 16, "CoreML7": 17, "CoreML8": 18, "CoreML9": 26}
@@ -26,10 +27,13 @@ class Run:
 
     wanted: Collection[str]
     kept: dict[str, Any] = field(default_factory=dict)
+    look: Look | None = None
 
-    def keep(self, name: str, value: Any) -> None:
+    def keep(self, name: str, value: Any, place: str = "") -> None:
         if name in self.wanted:
             self.kept[name] = value
+        if self.look is not None:
+            self.look(name, value, place or f"the input {name!r}")
 
 
 class Program:
@@ -138,13 +142,20 @@ class Program:
     def run(self, inputs: Mapping[str, Any], wanted: Collection[str]) -> dict[str, Any]:
         """Compute the `wanted` values (tensors; of a classifier a label and a dictionary), and what they need."""
         run = Run(frozenset(wanted))
+        self._start(inputs, wanted, run)
+        return {name: run.kept[name] for name in wanted if name in run.kept}
+
+    def watch(self, inputs: Mapping[str, Any], look: Look) -> None:
+        """Compute every value and show it to `look`, in order, those of blocks too; none is kept."""
+        self._start(inputs, self.value_names(), Run((), look=look))
+
+    def _start(self, inputs: Mapping[str, Any], wanted: Collection[str], run: Run) -> None:
         try:
             with torch.inference_mode():
                 self._run(self._chosen(wanted), [self._input(*each) for each in inputs.items()], {}, run)
         except EvaluationError as error:
             error.within(self.place)
             raise
-        return {name: run.kept[name] for name in wanted if name in run.kept}
 
     def _chosen(self, wanted: Collection[str]) -> Routine:
         """The routine of these values; a model is mostly asked for the same ones."""
@@ -182,7 +193,7 @@ class Program:
                 raise
             for name, _ in reversed(call.step.outputs):
                 values[name] = results.pop()
-                run.keep(name, values[name])
+                run.keep(name, values[name], call.step.place)
             for name in dying:
                 values.pop(name, None)
         return [values[out.name] if isinstance(out, Name) else out.value for out in routine.outputs]
