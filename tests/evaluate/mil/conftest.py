@@ -12,6 +12,7 @@ from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Function, Program, types
 
 from converter.evaluate import load_model
+from converter.evaluate.proto import MIL_pb2
 
 PRECISIONS = ("float32", "float16")
 # Results of one op on the same inputs: float32 up to the order of summation, fp16 up to its rounding of parameters,
@@ -53,6 +54,26 @@ def program(cases, opset):
     return whole, counts
 
 
+def check_rounded(model, inputs):
+    """Every value that the program declares fp16 is a number of fp16, whatever op made it."""
+    declared = {
+        output.name
+        for operation in main(model.spec).operations
+        for output in operation.outputs
+        if output.type.WhichOneof("type") == "tensorType" and output.type.tensorType.dataType == MIL_pb2.FLOAT16
+    }
+    values = model.predict(inputs, outputs=sorted(declared & model.value_names()))
+    with np.errstate(over="ignore"):
+        unrounded = [n for n, x in values.items() if not np.array_equal(x, x.astype(np.float16), equal_nan=True)]
+    assert values or not declared
+    assert unrounded == []
+
+
+def main(spec):
+    function = spec.mlProgram.functions["main"]
+    return function.block_specializations[function.opset]
+
+
 @pytest.fixture(scope="module")
 def answers(request, tmp_path_factory):
     """Case and precision -> the arrays that the saved program gives for the case."""
@@ -73,7 +94,10 @@ def answers(request, tmp_path_factory):
             )
             path = tmp_path_factory.mktemp("ops") / "ops.mlpackage"
             model.save(str(path))
-            found[number, precision] = load_model(path), inputs, dict(zip((c[0] for c in cases), counts, strict=True))
+            opened = load_model(path)
+            if precision == "float16":
+                check_rounded(opened, inputs)
+            found[number, precision] = opened, inputs, dict(zip((c[0] for c in cases), counts, strict=True))
 
     def answer(case, precision):
         model, inputs, counts = found[case[1], precision]
