@@ -1,9 +1,5 @@
 """A store in S3, held to moto's own server."""
 
-import socket
-import subprocess
-import sys
-import time
 import urllib.request
 
 import boto3
@@ -13,33 +9,8 @@ from converter.store import StoreError, store_at
 from converter.store.s3 import S3Store
 
 
-@pytest.fixture(scope="module")
-def server():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"{address}/moto-api/", timeout=1)
-                break
-            except OSError:
-                assert process.poll() is None, "moto's server does not start"
-                time.sleep(0.1)
-        yield address
-    finally:
-        process.terminate()
-        process.wait()
-
-
 @pytest.fixture
-def client(server, monkeypatch, tmp_path):
+def client(s3_server, monkeypatch, tmp_path):
     for name, value in {
         "AWS_ACCESS_KEY_ID": "AKIAHUSHHUSHHUSHHUSH",
         "AWS_SECRET_ACCESS_KEY": "hush/secret/hush",
@@ -47,10 +18,10 @@ def client(server, monkeypatch, tmp_path):
         "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": server,
+        "AWS_ENDPOINT_URL": s3_server,
     }.items():
         monkeypatch.setenv(name, value)
-    urllib.request.urlopen(urllib.request.Request(f"{server}/moto-api/reset", method="POST"), timeout=5)
+    urllib.request.urlopen(urllib.request.Request(f"{s3_server}/moto-api/reset", method="POST"), timeout=5)
     found = boto3.client("s3")
     found.create_bucket(Bucket="shelf")
     return found

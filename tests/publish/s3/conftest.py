@@ -2,11 +2,8 @@ import hashlib
 import json
 import os
 import signal
-import socket
-import subprocess
 import sys
 import time
-import urllib.request
 import uuid
 
 import boto3
@@ -21,32 +18,9 @@ KEYS = {"AWS_ACCESS_KEY_ID": "AKIAHUSHHUSHHUSHHUSH", "AWS_SECRET_ACCESS_KEY": "h
 
 
 @pytest.fixture(scope="session")
-def server():
+def server(s3_server):
     """The address of an S3 server: moto's own process, or what S3_TEST_ENDPOINT names (script/test-s3)."""
-    if address := os.environ.get("S3_TEST_ENDPOINT"):
-        yield address
-        return
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"{address}/moto-api/", timeout=1)
-                break
-            except OSError:
-                assert process.poll() is None, "moto's server does not start"
-                time.sleep(0.1)
-        yield address
-    finally:
-        process.terminate()
-        process.wait()
+    return os.environ.get("S3_TEST_ENDPOINT", s3_server)
 
 
 @pytest.fixture(autouse=True)
