@@ -4,8 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 Look = Callable[[str, Any, str], None]
 """Called in a run with each value's name, the value, and the place of what made it."""
 
@@ -35,6 +33,8 @@ class NotFinite:
 
 def look(name: str, value: Any, place: str) -> None:
     """Raise Found for a tensor that holds NaN or infinity."""
+    import torch  # describing a pipeline comes by here, and needs none
+
     if isinstance(value, torch.Tensor) and value.is_floating_point() and not bool(torch.isfinite(value).all()):
         nan, infinite = int(torch.isnan(value).sum()), int(torch.isinf(value).sum())
         raise Found(NotFinite(place, name, nan, infinite, value.numel()))
