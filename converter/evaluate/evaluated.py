@@ -93,7 +93,7 @@ class EvaluatedModel:
             wanted = list(self._outputs) if wanted is None else wanted
             unknown = [name for name in wanted if name not in self._outputs and name not in inner]
             if unknown:
-                near = difflib.get_close_matches(unknown[0], [*self._outputs, *inner])
+                near = difflib.get_close_matches(unknown[0], self.value_names())
                 fix = f"did you mean {' or '.join(near)}?" if near else f"outputs are {', '.join(self._outputs)}"
                 raise EvaluationError(f"there is no output or value {unknown[0]!r}", fix=fix)
             if isinstance(self._executor, Pipeline):

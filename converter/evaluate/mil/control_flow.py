@@ -43,7 +43,7 @@ def list_scatter(ls: Any, indices: Tensor, value: Tensor) -> Any:
 def list_write(ls: Any, index: int, value: Tensor) -> Any:
     """A list grows as far as it is written, by zeros."""
     index += len(ls) if index < 0 else 0
-    check_size([index, value.numel()])
+    check_size([index, max(value.numel(), 16)])  # an element takes 64 bytes, however small
     empty = torch.zeros_like(value)
     return [value if i == index else ls[i] if i < len(ls) else empty for i in range(max(len(ls), index + 1))]
 
@@ -53,7 +53,7 @@ def make_list(
     *, init_length: int = 1, dynamic_length: bool = True, elem_shape: Sequence[Any], dtype: str = "fp32"
 ) -> Any:
     """Elements are 0 until they are written, where their shape is known."""
-    check_size([init_length, 64])  # an element takes as much, whatever it holds
+    check_size([init_length, 16])
     if not all(isinstance(size, Tensor) for size in elem_shape):
         return [None] * init_length
     shape = [int(size) for part in elem_shape for size in part.reshape(-1)]
