@@ -250,11 +250,10 @@ def measure_memory(folder: Path, net: str, name: str, compute: str) -> dict[str,
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     before = _status_bytes("VmRSS")
     model = load_model(folder / name, compute=compute)
-    loaded = _status_bytes("VmHWM") - before
     for _ in range(2):
         model.predict(inputs)
     assert converter.evaluate.evaluated
-    return {"loaded_bytes": loaded, "peak_bytes": _status_bytes("VmHWM") - before}
+    return {"peak_bytes": _status_bytes("VmHWM") - before}
 
 
 def measure_load(folder: Path, name: str) -> dict[str, float]:
@@ -270,11 +269,17 @@ def measure_load(folder: Path, name: str) -> dict[str, float]:
     return {"clock_s": clock, "processor_s": processor, "taken_bytes": _status_bytes("VmRSS") - before}
 
 
+def count(_: Path, net: str) -> int:
+    """The number of a net's parameters."""
+    return sum(p.numel() for p in NETS[net].make().parameters())
+
+
 JOBS: dict[str, Callable[..., Any]] = {
     "make": make,
     "time": measure_time,
     "memory": measure_memory,
     "load": measure_load,
+    "count": count,
 }
 
 
@@ -294,13 +299,6 @@ def _parameters(folder: Path, net: str) -> int:
     if not known.exists():
         known.write_text(str(_job(folder, "count", net)))
     return int(known.read_text())
-
-
-def count(_: Path, net: str) -> int:
-    return sum(p.numel() for p in NETS[net].make().parameters())
-
-
-JOBS["count"] = count
 
 
 def _time_row(folder: Path, file: File, rounds: int, missed: list[str]) -> str:
