@@ -215,8 +215,8 @@ def _label_count(spec: Any, kind: str) -> int:
         for function in spec.mlProgram.functions.values():
             for operation in function.block_specializations[function.opset].operations:
                 if operation.type == "classify" and "classes" in operation.inputs:
-                    classes = operation.inputs["classes"].arguments[0].value
-                    return len(classes.immediateValue.list.values)
+                    bound = operation.inputs["classes"].arguments
+                    return len(bound[0].value.immediateValue.list.values) if bound else 0
     return 0
 
 

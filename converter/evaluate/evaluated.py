@@ -227,5 +227,14 @@ def _inner(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return features.array(value.float() if value.is_floating_point() else value)
     if isinstance(value, list):
-        return np.array([features.array(item) for item in value]) if value else np.empty(0)
+        return _stacked([features.array(item) for item in value])
     return value
+
+
+def _stacked(items: Sequence[np.ndarray]) -> np.ndarray:
+    """A list's elements as one array; where their shapes differ, an array of arrays."""
+    if len({item.shape for item in items}) <= 1:
+        return np.array(items) if items else np.empty(0)
+    apart = np.empty(len(items), object)
+    apart[:] = items
+    return apart

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import coremltools as ct
 import numpy as np
@@ -135,3 +136,40 @@ def test_an_output_that_is_described_as_one_number_must_be_one(tmp_path):
     spec = network(("copy", ["x"], ["y"], {}))
     spec.description.output[0].type.doubleType.SetInParent()
     assert "is described as one number, it is of shape [2]" in refused(tmp_path, spec)
+
+
+def test_a_list_of_different_shapes_can_be_asked_for(tmp_path):
+    def build(x):
+        items = mb.make_list(init_length=2, dynamic_length=True, elem_shape=(np.int32(2),), dtype="fp32")
+        items = mb.list_write(ls=items, index=0, value=mb.add(x=x, y=1.0), name="items")
+        return mb.list_read(ls=items, index=0, name="y")
+
+    path = saved(tmp_path, build)
+    spec = Model_pb2.Model.FromString((path / MODEL).read_bytes())
+    main = spec.mlProgram.functions["main"]
+    operations = {o.outputs[0].name: o for o in main.block_specializations[main.opset].operations}
+    (made,) = [o for o in operations.values() if o.type == "make_list"]
+    (size,) = made.inputs["elem_shape"].arguments
+    operations[size.name].attributes["val"].immediateValue.tensor.ints.values[:] = [3]
+    (path / MODEL).write_bytes(spec.SerializeToString())
+    items = load_model(path).predict({"x": [1, 2]}, outputs=["items"])["items"]
+    assert [item.tolist() for item in items] == [[2, 3], [0, 0, 0]]
+
+
+def test_a_classifier_without_classes_can_be_described(classifier, tmp_path):
+    source, _ = classifier
+    if source.is_file():
+        spec = Model_pb2.Model.FromString(source.read_bytes())
+        spec.neuralNetworkClassifier.ClearField("stringClassLabels")
+        (tmp_path / "m.mlmodel").write_bytes(spec.SerializeToString())
+        assert describe(tmp_path / "m.mlmodel").labels == 0
+        return
+    shutil.copytree(source, tmp_path / "m.mlpackage")
+    file = tmp_path / "m.mlpackage" / MODEL
+    spec = Model_pb2.Model.FromString(file.read_bytes())
+    main = spec.mlProgram.functions["main"]
+    (classify,) = [o for o in main.block_specializations[main.opset].operations if o.type == "classify"]
+    del classify.inputs["classes"].arguments[:]
+    file.write_bytes(spec.SerializeToString())
+    assert describe(tmp_path / "m.mlpackage").labels == 0
+    assert any("one list of classes" in str(fault) for fault in check_file(tmp_path / "m.mlpackage"))
