@@ -173,3 +173,12 @@ def test_a_classifier_without_classes_can_be_described(classifier, tmp_path):
     file.write_bytes(spec.SerializeToString())
     assert describe(tmp_path / "m.mlpackage").labels == 0
     assert any("one list of classes" in str(fault) for fault in check_file(tmp_path / "m.mlpackage"))
+
+
+@pytest.mark.parametrize("values", [[1.0, 2.0], [1.0, 2.0, 3.0]])
+def test_a_condition_that_is_not_one_number_is_a_fault(values, tmp_path):
+    spec = network(("branch", ["x"], [], {}), ("copy", ["x"], ["y"], {}))
+    spec.neuralNetwork.layers[0].branch.ifBranch.SetInParent()
+    spec.description.input[0].type.multiArrayType.shape.append(len(values))
+    (tmp_path / "m.mlmodel").write_bytes(spec.SerializeToString())
+    assert any("one number is needed" in str(fault) for fault in check_file(tmp_path / "m.mlmodel"))

@@ -190,7 +190,12 @@ class _Run:
             if layer is None or any(name not in scope for name in layer.inputs):
                 continue
             if layer.kind == "branch":
-                taken = abs(float(scope[layer.inputs[0]].reshape(-1)[0])) > 1e-6
+                condition = scope[layer.inputs[0]]
+                if condition.numel() != 1:
+                    here = self.faults.at(op=layer.kind, name=layer.name)
+                    here.add(f"its condition is of shape {list(condition.shape)}, one number is needed")
+                    continue
+                taken = abs(float(condition)) > 1e-6
                 block = layer.fields.get("ifBranch" if taken else "elseBranch")
                 if block is not None:
                     self.walk(block.layers, scope)
