@@ -60,7 +60,8 @@ class Guarded(io.TextIOBase):
 
     def flush(self) -> None:
         """Pass on what was written; a line that has not ended stays until it does, as its end may make it a command."""
-        self._stream.flush()
+        if not self._stream.closed:  # by who lent it, before this object goes
+            self._stream.flush()
 
     def command(self, line: str) -> None:
         """A command of our own."""

@@ -3,6 +3,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 import uuid
 
@@ -14,6 +15,7 @@ from converter.manifest.s3 import S3Options
 from converter.publish import finished
 from converter.publish.s3 import S3, objects
 
+_FORKING = threading.Lock()  # libraries that watch forks refuse two at once
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIAHUSHHUSHHUSHHUSH", "AWS_SECRET_ACCESS_KEY": "hush/secret/hush"}
 
 
@@ -117,7 +119,8 @@ def in_child():
     """Run something in a forked process, which may be killed; returns its exit code, -9 for SIGKILL."""
 
     def run(task, kill_after_s=None):
-        child = os.fork()
+        with _FORKING:
+            child = os.fork()
         if child == 0:
             try:
                 task()
