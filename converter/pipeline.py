@@ -75,6 +75,7 @@ def run(manifest: "Manifest", options: Options, console: Console) -> tuple[Model
         ledger.begin(unchanged)
         fetched = reuse.from_store(folders)
         ledger.enter(*fetched.values())
+        reuse.placed({name: folders[name] for name in fetched}, dist.folder)
         console.reused([name for name in models if name in {**unchanged, **fetched}])
 
         tasks = {

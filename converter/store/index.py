@@ -58,6 +58,14 @@ class Index:
         if known is not None and _stands(known, Path(name).stat(), shared=True):
             self._files[name] = self._new_files[name] = known
 
+    def moved(self, folder: Path, to: Path) -> None:
+        """Know of the files of a folder that was renamed what was known of them."""
+        for new in to.iterdir():
+            known = self._files.get(os.path.abspath(folder / new.name))  # noqa: PTH100
+            if known is not None:
+                name = os.path.abspath(new)  # noqa: PTH100
+                self._files[name] = self._new_files[name] = known
+
     def fact(self, name: str, sha256: str, find: Callable[[], Sequence[str]]) -> tuple[str, ...]:
         """What follows from the bytes of a file alone; found once for each sha256."""
         key = f"{name} {sha256}"

@@ -83,6 +83,11 @@ class Reuse:
             records = zip(folders, pool.map(fetched, folders), strict=True)
         return {name: self._reused(record) for name, record in records if record is not None}
 
+    def placed(self, folders: Mapping[str, Path], dist: Path) -> None:
+        """Know what was fetched where it lies now, so that the next run need not read it."""
+        for name, folder in folders.items():
+            self._index.moved(folder, dist / name)
+
     def keyed(self, record: ModelRecord) -> ModelRecord:
         """A converted model's record with its ingredients; without a key where they changed since the run began."""
         made = self._made[record.name]

@@ -1,6 +1,7 @@
 """Which models of a run are reused, from where, and what is said of the others."""
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,7 +11,7 @@ import pytest
 
 from converter.cli import main
 from converter.errors import ManifestError
-from converter.store import surroundings
+from converter.store import Index, surroundings
 from converter.store.reuse import Reuse, explained
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +74,25 @@ def test_without_an_output_folder_models_come_out_of_the_store(reuse, tmp_path, 
         found = run.from_store(folders(tmp_path, earlier))
     assert found == {name: replace(record, reused=True) for name, record in earlier.items()}
     assert (tmp_path / "work/graph/graph.mlmodel").read_text() == "a model of graph"
+
+
+def test_what_was_fetched_is_not_read_again_where_it_lies(reuse, dist, tmp_path, earlier, monkeypatch):
+    for file in (tmp_path / "store").rglob("*"):
+        if file.is_file():
+            os.utime(file, (LONG_AGO, LONG_AGO))  # old enough for the index to trust
+    with reuse() as run:
+        work = folders(tmp_path, earlier)
+        fetched = run.from_store(work)
+        for name, folder in work.items():
+            shutil.rmtree(dist / name)
+            folder.rename(dist / name)
+        run.placed(work, dist)
+    read = []
+    hashed = Index._hashed
+    monkeypatch.setattr(Index, "_hashed", lambda index, name, found: read.append(name) or hashed(index, name, found))
+    with reuse() as run:
+        assert run.in_place(dist, fetched).keys() == earlier.keys()
+    assert [name for name in read if name.startswith(str(dist))] == []
 
 
 def test_anew_reuses_nothing(reuse, dist, tmp_path, earlier):
@@ -211,7 +231,7 @@ def test_a_run_that_reuses_all_models_imports_nothing_heavy(repository, earlier,
     code = f"""
 import sys
 from pathlib import Path
-from converter.store import surroundings
+from converter.store import Index, surroundings
 surroundings._OURS = Path({str(surroundings._OURS)!r})
 from converter.cli import main
 code = main(sys.argv[1:])
