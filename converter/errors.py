@@ -71,7 +71,12 @@ class ConversionError(ConverterError):
 
 
 class UnsupportedOpsError(ConversionError):
-    """Every node that has no lowering, each with op, opset, name and reason."""
+    """Every node that has no lowering, each with op, opset, name and reason.
+
+    `inputs` are the model's inputs on which values depend that must be known at conversion.
+    """
+
+    inputs: frozenset[str] = frozenset()
 
 
 class ValidationError(ConverterError):

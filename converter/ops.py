@@ -22,7 +22,7 @@ def of_model(path: Path) -> tuple[list[str], bool]:
 
     Raises SourceError or ConversionError where the file cannot be read.
     """
-    from converter.convert.onnx.lower import report
+    from converter.convert.onnx.support import report
 
     nodes = report(path)
     refused = [entry for entry in nodes if entry.reason]

@@ -37,6 +37,16 @@ class Unsupported(Exception):  # noqa: N818  it reads `raise Unsupported("...")`
     """Why a node cannot be lowered; `lower` collects these and adds the node."""
 
 
+class NotConstant(Unsupported):
+    """Parameters that must be known at conversion, here if not everywhere."""
+
+    def __init__(self, *parameters: str) -> None:
+        names = " and ".join(map(repr, parameters))
+        word = "parameter" if len(parameters) == 1 else "parameters"
+        super().__init__(f"{word} {names} must be known at conversion, but is computed by the model")
+        self.parameters = parameters
+
+
 class _Builder:
     """`mb.op(...)` of coremltools, where plain floats take the precision of the tensors beside them."""
 

@@ -1,25 +1,23 @@
 """Walks a prepared graph and builds the MIL program: the only place that knows nodes."""
 
-from collections import Counter
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from converter.convert.onnx import builder
+from converter.convert.onnx.binding import Input, bind, known, must_be_known
 from converter.convert.onnx.boundary import entry, interface_of, name_outputs, placeholder, reserve_names, unique
-from converter.convert.onnx.builder import Operand, OutputCount, Unsupported, Var, mb, mil_dtype
+from converter.convert.onnx.builder import NotConstant, Operand, Unsupported, Var, mb, mil_dtype
 from converter.convert.onnx.graph import Graph, Node
-from converter.convert.onnx.ops import TABLES
-from converter.convert.onnx.prepare import bound_inputs, match_inputs, prepare
+from converter.convert.onnx.prepare import bound_inputs, match_inputs
+from converter.convert.onnx.support import Support, examined, refused, unsupported
 from converter.convert.onnx.views import Shaped, View, tensor
-from converter.errors import ConversionError, UnsupportedOpsError
+from converter.errors import ConversionError
 from converter.model import Interface, Target
-from converter.registry import Adapt, BindError, Op, Parameter
+from converter.registry import BindError, Parameter
 
-__all__ = ["PASSES", "Support", "interface_of", "lower", "report"]
+__all__ = ["PASSES", "interface_of", "lower"]
 
 # What runs after lowering, in coremltools' order. The frontend emits final operations; these find what only
 # neighbours show: x @ w + b, the five operations of a gelu, a zero added, reshapes and transposes that undo each other.
@@ -67,80 +65,6 @@ def lower(graph: Graph, *, interface: Interface | None, target: Target) -> tuple
     return program, list(PASSES)
 
 
-@dataclass(frozen=True)
-class Support:
-    """A node and why it cannot be lowered ('' if it can)."""
-
-    node: Node
-    reason: str
-
-
-def report(model_path: Path) -> tuple[Support, ...]:
-    """Every node of an ONNX file, and why it cannot be lowered as far as its op, attributes and constants tell.
-
-    Raises SourceError or ConversionError where the file cannot be read.
-    """
-    graph = prepare(model_path)
-    return tuple(Support(node, _refusal(graph, node)) for node in graph.nodes)
-
-
-def unsupported(refused: Sequence[Support]) -> UnsupportedOpsError:
-    nodes = "\n".join(f"  {entry.node}: {entry.reason}" for entry in refused)
-    ops = ", ".join(f"{n} x {op}" for op, n in Counter(entry.node.op_type for entry in refused).most_common())
-    return UnsupportedOpsError(
-        f"{len(refused)} nodes cannot be converted ({ops}):\n{nodes}",
-        fix="rewrite these parts of the model with other operators, or cut them off and do them in the app",
-    )
-
-
-def _refusal(graph: Graph, node: Node) -> str:
-    """Why the node cannot be lowered, as far as can be said without building it."""
-
-    def adapt(value: Any, parameter: Parameter) -> Any:
-        if isinstance(value, _Input) and _is_known(parameter) and value.name not in graph.constants:
-            raise BindError("must be known at conversion, but is computed by the model", parameter.name)
-        return value
-
-    try:
-        _bind(node, adapt)
-    except (BindError, Unsupported) as error:
-        return _reason(error)
-    return ""
-
-
-@dataclass(frozen=True)
-class _Input:
-    name: str
-
-
-def _find(node: Node) -> Op:
-    table = TABLES.get(node.domain)
-    if table is None or node.op_type not in table:
-        raise Unsupported("there is no lowering for this op")
-    op = table.find(node.op_type, node.opset)
-    if op is None:
-        oldest = next(o.since for o in table if o.name == node.op_type)
-        raise Unsupported(f"there is no lowering for this op before opset {oldest}")
-    return op
-
-
-def _reason(error: BindError | Unsupported) -> str:
-    if isinstance(error, BindError) and error.parameter and repr(error.parameter) not in str(error):
-        return f"parameter {error.parameter!r} {error}"
-    return str(error)
-
-
-def _is_known(parameter: Parameter) -> bool:
-    return parameter.annotation not in (Any, Shaped, Operand)
-
-
-def _bind(node: Node, adapt: Adapt) -> Callable[[], Any]:
-    op = _find(node)
-    counts = {p.name: len(node.outputs) for p in op.parameters if p.annotation is OutputCount}
-    inputs = [_Input(name) if name else None for name in node.inputs]
-    return op.bind(inputs, {**node.attributes, **counts}, adapt)
-
-
 @dataclass
 class _Lowering:
     """The values built so far, by ONNX name."""
@@ -158,7 +82,7 @@ class _Lowering:
             try:
                 outputs = self._lower(node)
             except (BindError, Unsupported) as error:
-                self.refused.append(Support(node, _reason(error)))
+                self.refused.append(refused(node, error))
                 self._stand_in(node)
                 continue
             except ConversionError:
@@ -170,7 +94,7 @@ class _Lowering:
                 continue
             self.values.update(outputs)
         if self.refused:
-            raise unsupported(self.refused) from cause
+            raise unsupported(self.refused, self.graph) from cause
         return [self._output(*names) for names in zip(self.graph.outputs, self.graph.output_names, strict=True)]
 
     def _output(self, name: str, output_name: str) -> Var:
@@ -189,7 +113,7 @@ class _Lowering:
             return self._adapt(value, parameter, precision)
 
         builder.precision.set(precision)
-        result = _bind(node, adapt)()
+        result = bind(node, adapt)()
         results = result if isinstance(result, tuple | list) else (result,)
         for extra in node.outputs[len(results) :]:
             if extra:
@@ -205,12 +129,12 @@ class _Lowering:
         return outputs
 
     def _adapt(self, value: Any, parameter: Parameter, precision: str) -> Any:
-        if not isinstance(value, _Input):
+        if not isinstance(value, Input):
             return value
         array = self.graph.constants.get(value.name)
-        if _is_known(parameter):
+        if must_be_known(parameter):
             if array is None:
-                raise BindError("must be known at conversion, but is computed by the model", parameter.name)
+                raise NotConstant(parameter.name)
             return known(array, parameter)
         if parameter.annotation == Operand and array is not None:
             return array
@@ -267,29 +191,16 @@ class _Lowering:
                     raise Unsupported("its type is not known")
                 dtype = dtypes[mil_dtype(type_.dtype, self.precision)]
             except Unsupported:
-                raise unsupported([*self.refused, *self._refused_after(node)]) from None
+                raise unsupported([*self.refused, *self._refused_after(node)], self.graph) from None
             self.values[name] = mb.placeholder(
                 shape=type_.shape, dtype=dtype, allow_rank0_input=True, name="stand_in"
             ).outputs[0]
 
     def _refused_after(self, node: Node) -> list[Support]:
         rest = self.graph.nodes[self.graph.nodes.index(node) + 1 :]
-        return [Support(later, reason) for later in rest if (reason := _refusal(self.graph, later))]
+        return [entry for entry in (examined(self.graph, later) for later in rest) if entry.reason]
 
 
 def _differ(built: object, inferred: object) -> bool:
     """Whether two sizes are both known and not the same."""
     return isinstance(built, int | np.integer) and isinstance(inferred, int) and built != inferred
-
-
-def known(array: np.ndarray, parameter: Parameter) -> Any:
-    """A constant input as what the parameter's type asks for: an array, or a Python number, text or tuple."""
-    annotation = str(parameter.annotation)
-    if "ndarray" in annotation:
-        return array
-    values = array.reshape(-1).tolist()
-    if "tuple" in annotation:
-        return tuple(values)
-    if len(values) != 1:
-        raise BindError(f"must be one value, but has shape {list(array.shape)}", parameter.name)
-    return values[0]

@@ -5,8 +5,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from converter.convert.onnx.lower import interface_of, lower, report
+from converter.convert.onnx.lower import interface_of, lower
 from converter.convert.onnx.prepare import prepare
+from converter.convert.onnx.support import report
 from converter.errors import ConversionError, SourceError, UnsupportedOpsError
 from converter.model import Interface, Output, Target, TensorInput
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from converter.convert.onnx.builder import (
     Ints,
+    NotConstant,
     Operand,
     Unsupported,
     Var,
@@ -327,7 +328,7 @@ def PRelu(X: Var, slope: Operand) -> Var:
     """Slopes are one for all or one per channel."""
     rank = len(X.shape)
     if is_var(slope):
-        raise Unsupported("its slope must be known at conversion")
+        raise NotConstant("slope")
     return PRelu_7(X, slope.reshape(-1, *[1] * (rank - 2)) if slope.size > 1 and rank > 1 else slope.reshape(-1))
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from converter.convert.onnx.builder import (
     Ints,
+    NotConstant,
     Operand,
     OutputCount,
     Unsupported,
@@ -38,7 +39,7 @@ def Conv(
 ) -> Var:
     window = Window(X, shape_of(W)[2:], auto_pad, pads, strides, dilations)
     if W.val is None and len(window.kernel) == 3:
-        raise Unsupported("the weight of a 3-D convolution must be known at conversion")
+        raise NotConstant("W")
     return mb.conv(
         x=X,
         weight=W,

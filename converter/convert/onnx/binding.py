@@ -1,0 +1,58 @@
+"""A node's inputs and attributes fitted to the parameters of its lowering."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from converter.convert.onnx.builder import Operand, OutputCount, Unsupported
+from converter.convert.onnx.graph import Node
+from converter.convert.onnx.ops import TABLES
+from converter.convert.onnx.views import Shaped
+from converter.registry import Adapt, BindError, Op, Parameter
+
+
+@dataclass(frozen=True)
+class Input:
+    """A value by its ONNX name; an attribute arrives as its Python value."""
+
+    name: str
+
+
+def find(node: Node) -> Op:
+    """The lowering of a node, or Unsupported."""
+    table = TABLES.get(node.domain)
+    if table is None or node.op_type not in table:
+        raise Unsupported("there is no lowering for this op")
+    op = table.find(node.op_type, node.opset)
+    if op is None:
+        oldest = next(o.since for o in table if o.name == node.op_type)
+        raise Unsupported(f"there is no lowering for this op before opset {oldest}")
+    return op
+
+
+def bind(node: Node, adapt: Adapt) -> Callable[[], Any]:
+    """The call of a node's lowering, each argument adapted. Raises Unsupported, and BindError for a misfit."""
+    op = find(node)
+    counts = {p.name: len(node.outputs) for p in op.parameters if p.annotation is OutputCount}
+    inputs = [Input(name) if name else None for name in node.inputs]
+    return op.bind(inputs, {**node.attributes, **counts}, adapt)
+
+
+def must_be_known(parameter: Parameter) -> bool:
+    """Whether a parameter's type asks for a value that is known at conversion."""
+    return parameter.annotation not in (Any, Shaped, Operand)
+
+
+def known(array: np.ndarray, parameter: Parameter) -> Any:
+    """A constant input as what the parameter's type asks for: an array, or a Python number, text or tuple."""
+    annotation = str(parameter.annotation)
+    if "ndarray" in annotation:
+        return array
+    values = array.reshape(-1).tolist()
+    if "tuple" in annotation:
+        return tuple(values)
+    if len(values) != 1:
+        raise BindError(f"must be one value, but has shape {list(array.shape)}", parameter.name)
+    return values[0]

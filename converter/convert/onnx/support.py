@@ -1,0 +1,89 @@
+"""What of a graph can be lowered, what not and why; all of it at once."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from converter.convert.onnx.binding import Input, bind, find, must_be_known
+from converter.convert.onnx.builder import NotConstant, Unsupported
+from converter.convert.onnx.graph import Graph, Node
+from converter.convert.onnx.prepare import prepare
+from converter.errors import UnsupportedOpsError
+from converter.registry import BindError, Parameter
+
+
+@dataclass(frozen=True)
+class Support:
+    """A node and why it cannot be lowered ('' if it can); `needs` are its inputs that must be known at conversion."""
+
+    node: Node
+    reason: str
+    needs: tuple[str, ...] = ()
+
+
+def report(model_path: Path) -> tuple[Support, ...]:
+    """Every node of an ONNX file, and why it cannot be lowered as far as its op, attributes and constants tell.
+
+    Raises SourceError or ConversionError where the file cannot be read.
+    """
+    graph = prepare(model_path)
+    return tuple(examined(graph, node) for node in graph.nodes)
+
+
+def examined(graph: Graph, node: Node) -> Support:
+    """Whether the node can be lowered, as far as can be said without building it."""
+    needs = []
+
+    def adapt(value: Any, parameter: Parameter) -> Any:
+        if isinstance(value, Input) and must_be_known(parameter) and value.name not in graph.constants:
+            needs.append((value.name, parameter.name))
+        return value
+
+    try:
+        bind(node, adapt)
+    except (BindError, Unsupported) as error:
+        return refused(node, error)
+    if needs:
+        names, parameters = zip(*needs, strict=True)
+        return Support(node, str(NotConstant(*parameters)), names)
+    return Support(node, "")
+
+
+def refused(node: Node, error: BindError | Unsupported) -> Support:
+    """The node, with what its lowering complained of."""
+    reason = str(error)
+    if isinstance(error, BindError) and error.parameter and repr(error.parameter) not in reason:
+        reason = f"parameter {error.parameter!r} {reason}"
+    needs = _inputs(node, error.parameters) if isinstance(error, NotConstant) else ()
+    return Support(node, reason, tuple(needs))
+
+
+def _inputs(node: Node, parameters: Sequence[str]) -> Iterable[str]:
+    """The values that fill these parameters of the node's lowering."""
+    slots = find(node).parameters
+    for index, name in enumerate(node.inputs):
+        slot = next((p for p in slots[: index + 1] if p.variadic), None) or slots[index]
+        if name and slot.name in parameters:
+            yield name
+
+
+def unsupported(refused: Sequence[Support], graph: Graph) -> UnsupportedOpsError:
+    nodes = "\n".join(f"  {entry.node}: {entry.reason}" for entry in refused)
+    ops = ", ".join(f"{n} x {op}" for op, n in Counter(entry.node.op_type for entry in refused).most_common())
+    error = UnsupportedOpsError(
+        f"{len(refused)} nodes cannot be converted ({ops}):\n{nodes}",
+        fix="rewrite these parts of the model with other operators, or cut them off and do them in the app",
+    )
+    error.inputs = upstream(graph, {name for entry in refused for name in entry.needs})
+    return error
+
+
+def upstream(graph: Graph, names: Iterable[str]) -> frozenset[str]:
+    """The graph's inputs on which values depend."""
+    needed = set(names)
+    for node in reversed(graph.nodes):
+        if needed.intersection(node.outputs):
+            needed.update(node.inputs)
+    return frozenset(needed.intersection(graph.inputs))
