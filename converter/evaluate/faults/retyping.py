@@ -14,6 +14,7 @@ import torch
 from converter.errors import EvaluationError
 from converter.evaluate.faults.fault import Faults
 from converter.evaluate.faults.made_up import LARGE, UNKNOWN, misfit, resolved, substitute, typed_only
+from converter.evaluate.limits import KERNEL_ERRORS
 from converter.evaluate.mil.arguments import adapt
 from converter.evaluate.mil.reader import Body, Constant, Name, Step, Type
 from converter.evaluate.mil.types import TensorType
@@ -21,16 +22,6 @@ from converter.registry import BindError
 
 _MULTIPLICATIONS = 1 << 28  # the same for an operation's multiplications
 _SMALL = 1 << 12  # a value that keeps its numbers even then: shapes and indices
-_KERNEL_ERRORS = (
-    RuntimeError,
-    ValueError,
-    IndexError,
-    TypeError,
-    KeyError,
-    ArithmeticError,
-    AttributeError,
-    MemoryError,
-)
 _LISTS = {"list_gather", "list_length", "list_read", "list_scatter", "list_write", "make_list"}
 _WITHOUT_NUMBERS = {"shape"}  # their results depend on types only
 
@@ -87,7 +78,7 @@ class Retyping:
         except EvaluationError as error:
             here.caught(error)
             return declared
-        except _KERNEL_ERRORS as error:
+        except KERNEL_ERRORS as error:
             if not uses & self.open and not self._depends_on_numbers(step, given):
                 lines = str(error).strip().splitlines() or [type(error).__name__]
                 here.add(f"cannot be computed: {lines[0]} ({_shapes(given)})")
@@ -196,7 +187,7 @@ def _computed(step: Step, given: Mapping[str, Sequence[Any]], large: bool) -> li
     check_bias(step, given)
     try:
         return once(given)
-    except _KERNEL_ERRORS as error:
+    except KERNEL_ERRORS as error:
         # Without numbers some kernels refuse what they take with numbers; such an operation stays unchecked.
         if "meta" in str(error) or isinstance(error, NotImplementedError):
             return [UNKNOWN for _ in step.outputs]
