@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.onnx import run
+from tests.conformance.onnx import cases, under_coreml
 
 STAND_IN = Path(__file__).parents[2] / "validate" / "stand_in"
 
@@ -14,12 +14,11 @@ STAND_IN = Path(__file__).parents[2] / "validate" / "stand_in"
 def tally():
     """`different` is what the stand-in spoils, and what it does not survive."""
     wanted = ["test_abs", "test_and2d", "test_equal", "test_bitshift_left_uint8", "test_sign", "test_neg"]
-    found = {case.name: case for case in run.cases()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(STAND_IN))
         patch.setenv("STAND_IN_PYTHON", sys.executable)
         patch.setenv("STAND_IN_FAULTS", '{"test_sign.mlpackage": "nan", "test_neg.mlpackage": "abort"}')
-        return run.run([found[name] for name in wanted], timeout_s=120)
+        return under_coreml.run([cases.cases()[name] for name in wanted], timeout_s=120)
 
 
 def test_cases_pass_differ_or_are_not_lowered(tally):
@@ -49,17 +48,19 @@ def test_what_differs_is_said(tally):
     ],
 )
 def test_a_difference_fails_unless_it_is_listed_or_nobody_has_seen_a_run(tally, known, failed, said):
-    lines, verdict = run.verdict(tally, known)
+    lines, verdict = under_coreml.verdict(tally, known)
     assert verdict is failed
     assert said in "\n".join(lines)
 
 
 def test_a_run_without_predictions_fails():
-    assert run.verdict(run.Tally(not_lowered={"test_bitshift_left_uint8": "BitShift"}), {"seen_on": ""})[1]
+    assert under_coreml.verdict(
+        under_coreml.Tally(not_lowered={"test_bitshift_left_uint8": "BitShift"}), {"seen_on": ""}
+    )[1]
 
 
 def test_a_sample_goes_by_the_cases_own_names():
     names = [f"test_{index}" for index in range(2000)]
-    sampled = [name for name in names if run.is_sampled(name, 10)]
+    sampled = [name for name in names if cases.is_sampled(name, 10)]
     assert 150 < len(sampled) < 250
-    assert [name for name in names if run.is_sampled(name, 1)] == names
+    assert [name for name in names if cases.is_sampled(name, 1)] == names
