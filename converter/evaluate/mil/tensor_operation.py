@@ -39,8 +39,9 @@ def concat(values: Sequence[Tensor], axis: int, interleave: bool = False) -> Ten
 @ops.op
 def cumsum(x: Tensor, axis: int = 0, exclusive: bool = False, reverse: bool = False) -> Tensor:
     x = x.flip(axis) if reverse else x
+    if exclusive:  # a sum less the element itself would lose what is small beside it, and infinities
+        x = torch.cat([torch.zeros_like(x.narrow(axis, 0, 1)), x.narrow(axis, 0, x.shape[axis] - 1)], axis)
     total = torch.cumsum(x, axis)
-    total = total - x if exclusive else total
     return total.flip(axis) if reverse else total
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from converter.convert.onnx.builder import Var, const, dtype_name, shape_of
 from converter.convert.onnx.ops.tables import ai_onnx
-from converter.convert.onnx.ops.tensor import kind_of
+from converter.convert.onnx.ops.tensor.casting import kind_of
 
 op = ai_onnx.op
 

@@ -1,7 +1,7 @@
 """https://onnx.ai/onnx/operators, chapter logical."""
 
 from converter.convert.onnx.builder import Var, cast, is_bool, mb
-from converter.convert.onnx.ops.math import aligned
+from converter.convert.onnx.ops.math.broadcasting import aligned
 from converter.convert.onnx.ops.tables import ai_onnx
 
 op = ai_onnx.op

@@ -1,12 +1,9 @@
-"""https://onnx.ai/onnx/operators, chapter nn: convolutions, pools, normalisations."""
-
-import math
+"""https://onnx.ai/onnx/operators, chapter nn: normalisations."""
 
 import numpy as np
 
 from converter.convert.onnx.builder import (
     Ints,
-    NotConstant,
     Operand,
     OutputCount,
     Unsupported,
@@ -20,191 +17,9 @@ from converter.convert.onnx.builder import (
     shape_of,
 )
 from converter.convert.onnx.ops.tables import ai_onnx
-from converter.convert.onnx.views import Shaped, reshape, static_shape
+from converter.convert.onnx.views import reshape, static_shape
 
 op = ai_onnx.op
-
-
-@op
-def Conv(
-    X: Var,
-    W: Var,
-    B: Var = None,
-    auto_pad: str = "NOTSET",
-    dilations: Ints | None = None,
-    group: int = 1,
-    kernel_shape: Ints | None = None,
-    pads: Ints | None = None,
-    strides: Ints | None = None,
-) -> Var:
-    window = Window(X, shape_of(W)[2:], auto_pad, pads, strides, dilations)
-    if W.val is None and len(window.kernel) == 3:
-        raise NotConstant("W")
-    return mb.conv(
-        x=X,
-        weight=W,
-        bias=B,
-        strides=window.strides,
-        dilations=window.dilations,
-        groups=group,
-        pad_type="custom",
-        pad=window.pad,
-    )
-
-
-class Window:
-    """A kernel's way over the spatial axes, with ONNX's defaults filled in; `pad` is in MIL's order."""
-
-    def __init__(
-        self,
-        X: Var,
-        kernel: Ints,
-        auto_pad: str,
-        pads: Ints | None,
-        strides: Ints | None,
-        dilations: Ints | None,
-        ceil_mode: int = 0,
-    ) -> None:
-        count = len(kernel)
-        self.kernel = kernel
-        self.strides = strides or (1,) * count
-        self.dilations = dilations or (1,) * count
-        self.extents = tuple((k - 1) * d + 1 for k, d in zip(kernel, self.dilations, strict=True))
-        self.pad = self._pad(X, auto_pad, pads)
-        self.overhang = self._overhang(X) if ceil_mode and auto_pad in ("NOTSET", "") else (0,) * count
-
-    def _pad(self, X: Var, auto_pad: str, pads: Ints | None) -> Ints:
-        count = len(self.kernel)
-        if auto_pad in ("NOTSET", ""):
-            pads = pads or (0,) * (2 * count)
-            return tuple(pads[axis + end * count] for axis in range(count) for end in (0, 1))
-        if auto_pad == "VALID":
-            return (0,) * (2 * count)
-        pad: list[int] = []
-        for size, extent, stride in zip(spatial_shape(X), self.extents, self.strides, strict=True):
-            total = max(0, (math.ceil(size / stride) - 1) * stride + extent - size)
-            less, more = total // 2, total - total // 2
-            pad += [less, more] if auto_pad == "SAME_UPPER" else [more, less]
-        return tuple(pad)
-
-    def _overhang(self, X: Var) -> Ints:
-        """How far the last window of ceil_mode reaches beyond the padded input, axis by axis.
-
-        A window that would begin in the padding at the end is left out, as PyTorch and onnxruntime do.
-        """
-        over = []
-        for axis, size in enumerate(spatial_shape(X)):
-            begin, end = self.pad[2 * axis : 2 * axis + 2]
-            stride, extent = self.strides[axis], self.extents[axis]
-            steps = math.ceil((size + begin + end - extent) / stride)
-            if steps * stride >= size + begin:
-                steps -= 1
-            over.append(max(0, steps * stride + extent - (size + begin + end)))
-        return tuple(over)
-
-    @property
-    def pad_with_overhang(self) -> Ints:
-        return tuple(p + (self.overhang[i // 2] if i % 2 else 0) for i, p in enumerate(self.pad))
-
-
-def spatial_shape(X: Var) -> Ints:
-    dims = tuple(X.shape)[2:]
-    if not all(isinstance(dim, int | np.integer) for dim in dims):
-        raise Unsupported("its padding depends on a flexible size")
-    return tuple(int(dim) for dim in dims)
-
-
-@op
-def MaxPool(
-    X: Var,
-    *,
-    auto_pad: str = "NOTSET",
-    ceil_mode: int = 0,
-    dilations: Ints | None = None,
-    kernel_shape: Ints,
-    pads: Ints | None = None,
-    storage_order: int = 0,
-    strides: Ints | None = None,
-) -> Var:
-    if any(dilation != 1 for dilation in dilations or ()):
-        raise Unsupported("Core ML has no dilated pools")
-    window = Window(X, kernel_shape, auto_pad, pads, strides, dilations, ceil_mode)
-    return mb.max_pool(
-        x=X, kernel_sizes=kernel_shape, strides=window.strides, pad_type="custom", pad=window.pad_with_overhang
-    )
-
-
-@op
-def AveragePool(
-    X: Var,
-    *,
-    auto_pad: str = "NOTSET",
-    ceil_mode: int = 0,
-    count_include_pad: int = 0,
-    dilations: Ints | None = None,
-    kernel_shape: Ints,
-    pads: Ints | None = None,
-    strides: Ints | None = None,
-) -> Var:
-    if any(dilation != 1 for dilation in dilations or ()):
-        raise Unsupported("Core ML has no dilated pools")
-    window = Window(X, kernel_shape, auto_pad, pads, strides, dilations, ceil_mode)
-    pooled = mb.avg_pool(
-        x=X,
-        kernel_sizes=kernel_shape,
-        strides=window.strides,
-        pad_type="custom",
-        pad=window.pad_with_overhang,
-        exclude_padding_from_average=not count_include_pad,
-    )
-    if not count_include_pad or not any(window.overhang):
-        return pooled
-    return mb.mul(x=pooled, y=const(_overhang_weights(window, spatial_shape(X)), like=pooled))
-
-
-def _overhang_weights(window: Window, sizes: Ints) -> np.ndarray:
-    """Kernel size over the cells that count: the padding does, what ceil_mode adds beyond it does not."""
-    weights = np.ones((1, 1, *[1] * len(sizes)))
-    for axis, size in enumerate(sizes):
-        begin, end = window.pad[2 * axis : 2 * axis + 2]
-        padded, kernel = size + begin + end, window.kernel[axis]
-        starts = np.arange(0, padded + window.overhang[axis] - kernel + 1, window.strides[axis])
-        counted = np.minimum(starts + kernel, padded) - starts
-        weights = weights * (kernel / counted).reshape([-1 if a == axis + 2 else 1 for a in range(len(sizes) + 2)])
-    return weights
-
-
-@op
-def GlobalAveragePool(X: Var) -> Var:
-    return mb.reduce_mean(x=X, axes=list(range(2, len(X.shape))), keep_dims=True)
-
-
-@op
-def GlobalMaxPool(X: Var) -> Var:
-    return mb.reduce_max(x=X, axes=list(range(2, len(X.shape))), keep_dims=True)
-
-
-@op
-def Flatten(input: Shaped, axis: int = 1) -> Shaped:
-    if not all(isinstance(dim, int | np.integer) for dim in input.shape):
-        if axis == 1 and isinstance(input.shape[0], int | np.integer):
-            return mb.reshape(x=input, shape=(int(input.shape[0]), -1))
-        raise Unsupported("its input's shape is flexible")
-    shape = static_shape(input)
-    axis = normal_axis(axis, len(shape))
-    return reshape(input, (prod(shape[:axis]), prod(shape[axis:])))
-
-
-@op
-def Dropout(data: Var, is_test: int = 0, ratio: float = 0.5) -> Var:
-    return data
-
-
-@op
-def Dropout_12(data: Var, ratio: float = 0.5, training_mode: bool = False, seed: int | None = None) -> Var:
-    if training_mode:
-        raise Unsupported("it is in training mode; export the model in eval mode")
-    return data
 
 
 @op
@@ -341,14 +156,6 @@ def _grouped(X: Var, epsilon: float, num_groups: int) -> Var:
 
 
 @op
-def GlobalLpPool(X: Var, p: int = 2) -> Var:
-    axes = list(range(2, len(X.shape)))
-    if p not in (1, 2):
-        raise Unsupported(f"p = {p}; 1 and 2 are supported")
-    return (mb.reduce_l1_norm if p == 1 else mb.reduce_l2_norm)(x=X, axes=axes, keep_dims=True)
-
-
-@op
 def LRN(X: Var, *, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0, size: int) -> Var:
     # Core ML's window of an even size lies the other way round, and its channels are the third axis from the end.
     if size % 2 == 0:
@@ -380,9 +187,3 @@ def RMSNormalization(X: Var, scale: Var, axis: int = -1, epsilon: float = 1e-5, 
     axes = list(range(normal_axis(axis, len(X.shape)), len(X.shape)))
     square = mb.reduce_mean(x=mb.square(x=X), axes=axes, keep_dims=True)
     return mb.mul(x=mb.real_div(x=X, y=mb.sqrt(x=mb.add(x=square, y=epsilon))), y=scale)
-
-
-@op
-def Shrink(input: Var, bias: float = 0.0, lambd: float = 0.5) -> Var:
-    above = mb.select(cond=mb.greater(x=input, y=lambd), a=mb.sub(x=input, y=bias), b=const(0.0, like=input))
-    return mb.select(cond=mb.less(x=input, y=-lambd), a=mb.add(x=input, y=bias), b=above)

@@ -1,0 +1,232 @@
+"""https://onnx.ai/onnx/operators, chapter math: element by element."""
+
+from functools import reduce
+
+import numpy as np
+
+from converter.convert.onnx.builder import (
+    Operand,
+    Unsupported,
+    Var,
+    cast,
+    const,
+    dtype_name,
+    is_float,
+    is_var,
+    mb,
+)
+from converter.convert.onnx.ops.math.broadcasting import aligned
+from converter.convert.onnx.ops.tables import ai_onnx
+
+op = ai_onnx.op
+
+
+@op
+def Abs(X: Var) -> Var:
+    return mb.abs(x=X)
+
+
+@op
+def Acos(input: Var) -> Var:
+    return mb.acos(x=input)
+
+
+@op
+def Acosh(input: Var) -> Var:
+    root = mb.sqrt(x=mb.sub(x=mb.square(x=input), y=1.0))
+    return mb.log(x=mb.add(x=input, y=root), epsilon=0.0)
+
+
+@op
+def Add(A: Var, B: Var, axis: int | None = None, broadcast: int = 0) -> Var:
+    return mb.add(x=A, y=aligned(A, B, axis, broadcast))
+
+
+@op
+def Asin(input: Var) -> Var:
+    return mb.asin(x=input)
+
+
+@op
+def Asinh(input: Var) -> Var:
+    """From the absolute value, because x + sqrt(x * x + 1) cancels where x is negative."""
+    size = mb.abs(x=input)
+    root = mb.sqrt(x=mb.add(x=mb.square(x=size), y=1.0))
+    return mb.mul(x=mb.sign(x=input), y=mb.log(x=mb.add(x=size, y=root), epsilon=0.0))
+
+
+@op
+def Atan(input: Var) -> Var:
+    return mb.atan(x=input)
+
+
+@op
+def Atanh(input: Var) -> Var:
+    return mb.atanh(x=input)
+
+
+@op
+def Ceil(X: Var) -> Var:
+    return mb.ceil(x=X)
+
+
+@op
+def Clip(input: Var, max: float = 3.4028234663852886e38, min: float = -3.4028234663852886e38) -> Var:
+    return clip(input, np.array(min), np.array(max))
+
+
+@op
+def Clip_11(input: Var, min: Operand = None, max: Operand = None) -> Var:
+    return clip(input, min, max)
+
+
+def clip(x: Var, low: Operand, high: Operand) -> Var:
+    if is_float(x) and isinstance(low, np.ndarray) and isinstance(high, np.ndarray) and low <= high:
+        if (float(low), float(high)) == (0.0, 6.0):
+            return mb.relu6(x=x)
+        return mb.clip(x=x, alpha=float(low), beta=float(high))
+    for bound, limit in ((low, mb.maximum), (high, mb.minimum)):
+        if bound is not None:
+            x = limit(x=x, y=bound if is_var(bound) else const(bound, like=x))
+    return x
+
+
+@op
+def Cos(input: Var) -> Var:
+    return mb.cos(x=input)
+
+
+@op
+def Cosh(input: Var) -> Var:
+    return mb.cosh(x=input)
+
+
+@op
+def Div(A: Var, B: Operand, axis: int | None = None, broadcast: int = 0) -> Var:
+    """Integers are divided towards zero: the quotient of the absolute values, with the sign of the product."""
+    if is_float(A):
+        return mb.real_div(x=A, y=aligned(A, B if is_var(B) else const(B, like=A), axis, broadcast))
+    size, sign = (aligned(A, part, axis, broadcast) for part in size_and_sign(B))
+    return mb.mul(x=mb.floor_div(x=mb.abs(x=A), y=size), y=mb.sign(x=mb.mul(x=A, y=sign)))
+
+
+def size_and_sign(x: Operand) -> tuple[Var, Var]:
+    if is_var(x):
+        return mb.abs(x=x), mb.sign(x=x)
+    return const(np.abs(x)), const(np.sign(x))
+
+
+@op
+def Erf(input: Var) -> Var:
+    return mb.erf(x=input)
+
+
+@op
+def Exp(input: Var) -> Var:
+    return mb.exp(x=input)
+
+
+@op
+def Floor(X: Var) -> Var:
+    return mb.floor(x=X)
+
+
+@op
+def Log(input: Var) -> Var:
+    return mb.log(x=input, epsilon=0.0)
+
+
+@op
+def Max(*data_0: Var) -> Var:
+    return reduce(lambda x, y: mb.maximum(x=x, y=y), data_0)
+
+
+@op
+def Mean(*data_0: Var) -> Var:
+    return mb.mul(x=Sum(*data_0), y=1.0 / len(data_0)) if len(data_0) > 1 else data_0[0]
+
+
+@op
+def Min(*data_0: Var) -> Var:
+    return reduce(lambda x, y: mb.minimum(x=x, y=y), data_0)
+
+
+@op
+def Mod(A: Var, B: Operand, fmod: int = 0) -> Var:
+    """The remainder has the divisor's sign, with fmod the dividend's."""
+    if not fmod:
+        return mb.mod(x=A, y=B if is_var(B) else const(B, like=A))
+    size = mb.abs(x=B) if is_var(B) else const(np.abs(B), like=A)
+    return mb.mul(x=mb.mod(x=mb.abs(x=A), y=size), y=mb.sign(x=A))
+
+
+@op
+def Mul(A: Var, B: Var, axis: int | None = None, broadcast: int = 0) -> Var:
+    return mb.mul(x=A, y=aligned(A, B, axis, broadcast))
+
+
+@op
+def Neg(X: Var) -> Var:
+    return mb.mul(x=X, y=-1.0 if is_float(X) else -1)
+
+
+@op
+def Pow(X: Var, Y: Operand, axis: int | None = None, broadcast: int = 0) -> Var:
+    if not is_var(Y) and Y.size == 1 and Y.ndim <= len(X.shape) and float(Y.reshape(-1)[0]) in _POWERS and is_float(X):
+        return _POWERS[float(Y.reshape(-1)[0])](X)
+    if not is_var(Y):
+        exponent = const(Y.astype(np.float32) if is_float(X) else Y, like=X)
+    else:
+        exponent = cast(Y, dtype_name(X)) if is_float(X) else Y
+    if is_float(exponent) and not is_float(X):
+        raise Unsupported("an integer to the power of a float")
+    return mb.pow(x=X, y=aligned(X, exponent, axis, broadcast))
+
+
+# Exact, cheaper, and defined for negative numbers on every compute unit.
+_POWERS = {0.5: lambda x: mb.sqrt(x=x), 1.0: lambda x: x, 2.0: lambda x: mb.square(x=x)}
+
+
+@op
+def Reciprocal(X: Var) -> Var:
+    return mb.real_div(x=1.0, y=X)
+
+
+@op
+def Round(X: Var) -> Var:
+    return mb.round(x=X)
+
+
+@op
+def Sign(input: Var) -> Var:
+    return mb.sign(x=input)
+
+
+@op
+def Sin(input: Var) -> Var:
+    return mb.sin(x=input)
+
+
+@op
+def Sinh(input: Var) -> Var:
+    return mb.sinh(x=input)
+
+
+@op
+def Sqrt(X: Var) -> Var:
+    return mb.sqrt(x=X)
+
+
+@op
+def Sub(A: Var, B: Var, axis: int | None = None, broadcast: int = 0) -> Var:
+    return mb.sub(x=A, y=aligned(A, B, axis, broadcast))
+
+
+@op
+def Sum(*data_0: Var) -> Var:
+    return reduce(lambda x, y: mb.add(x=x, y=y), data_0)
+
+
+@op
+def Tan(input: Var) -> Var:
+    return mb.tan(x=input)

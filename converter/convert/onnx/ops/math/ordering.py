@@ -1,0 +1,26 @@
+"""https://onnx.ai/onnx/operators, chapter math: sums along an axis, and the largest of it."""
+
+from converter.convert.onnx.builder import (
+    Var,
+    mb,
+    normal_axis,
+)
+from converter.convert.onnx.ops.tables import ai_onnx
+
+op = ai_onnx.op
+
+
+@op
+def CumSum(x: Var, axis: int, exclusive: int = 0, reverse: int = 0) -> Var:
+    return mb.cumsum(x=x, axis=normal_axis(axis, len(x.shape)), exclusive=bool(exclusive), reverse=bool(reverse))
+
+
+@op
+def TopK(X: Var, *, axis: int = -1, k: int) -> tuple[Var, Var]:
+    return TopK_10(X, k, axis)
+
+
+@op
+def TopK_10(X: Var, K: int, axis: int = -1, largest: int = 1, sorted: int = 1) -> tuple[Var, Var]:
+    values, indices = mb.topk(x=X, k=K, axis=axis, ascending=not largest)
+    return values, indices

@@ -1,0 +1,5 @@
+"""https://onnx.ai/onnx/operators, chapter tensor."""
+
+from converter.convert.onnx.ops.tensor import casting, indexing, joining, shape
+
+__all__ = ["casting", "indexing", "joining", "shape"]
