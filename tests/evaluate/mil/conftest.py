@@ -253,7 +253,12 @@ def evaluated(op_type, opset, arguments, data_types):
 def _holds(op_type, opset, arguments, expected):
     """The op's results have the formula's shapes and, up to their data type's rounding, its numbers."""
     expected = [np.asarray(x) for x in (expected if isinstance(expected, list) else [expected])]
-    given = [x for a in arguments.values() for x in (a if isinstance(a, tuple) else (a,)) if isinstance(x, np.ndarray)]
+    given = [
+        x
+        for a in arguments.values()
+        for x in (a if isinstance(a, tuple) else (a,))
+        if isinstance(x, (np.ndarray, np.generic))
+    ]
     floats = next((x.dtype.name for x in given if x.dtype.kind == "f"), "float32")
     narrow = {"int8", "uint8", "int16", "uint16"}
     names = [

@@ -270,12 +270,6 @@ def cumsum(draw):
 
 
 @formula
-def cumsum_of_what_is_not_finite(draw):
-    x = np.array([1.0, 1e8, 1.0, np.inf, 1.0][: draw.integer(2, 5)], np.float32)
-    return "cumsum", 15, {"x": x, "exclusive": True}, np.cumsum(shifted(x.astype(np.float64), 0))
-
-
-@formula
 def order(draw):
     shape = draw.shape()
     x = draw.random.permutation(math.prod(shape)).reshape(shape).astype(draw.one("float32", "float16", "int32"))

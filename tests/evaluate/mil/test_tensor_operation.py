@@ -63,6 +63,13 @@ CASES = [
         lambda x: x.flip(1).cumsum(1).roll(1, 1).flip(1) * torch.tensor([1, 1, 1, 0.0]),
         (2, 4),
     ),
+    (
+        "cumsum exclusive of what drowns its neighbours",
+        15,
+        lambda x: mb.cumsum(x=x, axis=0, exclusive=True),
+        lambda x: torch.tensor([0, 0.5, 60000.5, torch.inf]),
+        np.array([0.5, 60000, np.inf, 1], np.float32),
+    ),
     ("fill", 15, lambda: mb.fill(shape=[2, 3], value=0.5), lambda: torch.full((2, 3), 0.5)),
     ("fill integers", 15, lambda: mb.fill(shape=[2, 3], value=7), lambda: torch.full((2, 3), 7)),
     ("fill_like", 16, lambda x: mb.fill_like(ref_tensor=x, value=2.0), lambda x: torch.full_like(x, 2), (2, 3)),
