@@ -25,10 +25,11 @@ def batchnorm(
     """Along axis -3; with computeMeanVar the statistics are the input's own, for each instance or for the batch."""
     batch = folded(x)
     scale, offset = gamma.shaped(channels), beta.shaped(channels)
+    # torch.nn.functional refuses statistics of one number, as training's; here they are the number itself and 0.
     if computeMeanVar and instanceNormalization:
-        y = functional.instance_norm(batch, weight=scale, bias=offset, eps=epsilon)
+        y = torch.instance_norm(batch, scale, offset, None, None, True, 0.0, epsilon, False)
     elif computeMeanVar:
-        y = functional.batch_norm(batch, None, None, scale, offset, training=True, eps=epsilon)
+        y = torch.batch_norm(batch, scale, offset, None, None, True, 0.0, epsilon, False)
     elif mean is None or variance is None:
         raise EvaluationError("neither computeMeanVar nor mean and variance are given")
     else:
