@@ -182,6 +182,8 @@ def _given_shape(given: Any) -> tuple[int | None, ...]:
 
 
 def _with_shape(name: str, declared: TensorType, given: tuple[int | None, ...]) -> TensorType:
+    if declared.shape == () and given == (1,):  # Core ML has no scalar inputs; a vector of one stands for them
+        return declared
     shape: Sequence[Dim] = declared.shape if declared.shape is not None else [None] * len(given)
     fits = len(shape) == len(given) and all(
         not isinstance(dim, int) or size == dim for dim, size in zip(shape, given, strict=True)
