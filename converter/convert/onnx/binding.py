@@ -1,13 +1,13 @@
 """A node's inputs and attributes fitted to the parameters of its lowering."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from converter.convert.onnx.builder import Operand, OutputCount, Unsupported
-from converter.convert.onnx.graph import Node
+from converter.convert.onnx.builder import ElementTypes, Operand, OutputCount, Unsupported
+from converter.convert.onnx.graph import Node, TensorType
 from converter.convert.onnx.ops import TABLES
 from converter.convert.onnx.views import Shaped
 from converter.registry import Adapt, BindError, Op, Parameter
@@ -32,12 +32,14 @@ def find(node: Node) -> Op:
     return op
 
 
-def bind(node: Node, adapt: Adapt) -> Callable[[], Any]:
+def bind(node: Node, types: Mapping[str, TensorType], adapt: Adapt) -> Callable[[], Any]:
     """The call of a node's lowering, each argument adapted. Raises Unsupported, and BindError for a misfit."""
     op = find(node)
-    counts = {p.name: len(node.outputs) for p in op.parameters if p.annotation is OutputCount}
+    elements = tuple(types[name].dtype if name in types else "" for name in node.inputs)
+    besides = {OutputCount: len(node.outputs), ElementTypes: elements}
+    told = {p.name: besides[p.annotation] for p in op.parameters if p.annotation in besides}
     inputs = [Input(name) if name else None for name in node.inputs]
-    return op.bind(inputs, {**node.attributes, **counts}, adapt)
+    return op.bind(inputs, {**node.attributes, **told}, adapt)
 
 
 def must_be_known(parameter: Parameter) -> bool:

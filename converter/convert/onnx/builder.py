@@ -14,12 +14,15 @@ from typing import Any, NewType, TypeAlias
 import numpy as np
 
 # What a parameter's type says. A Var is a value of the running model; a constant arrives as a constant Var. An Operand
-# is an array where it is constant, else a Var. An OutputCount is how many outputs the node has, which the standard
-# does not pass. Every other type (but views.Shaped) must be known at conversion, and arrives as that Python value.
+# is an array where it is constant, else a Var. What the standard does not pass: an OutputCount is how many outputs the
+# node has; ElementTypes are ONNX's names of its inputs' element types ('' where not known), which tell an int8 from an
+# int64 where Core ML has one integer. Every other type (but views.Shaped) must be known at conversion, and arrives as
+# that Python value.
 Var: TypeAlias = Any
 Array: TypeAlias = np.ndarray
 Operand: TypeAlias = np.ndarray | Any
 OutputCount = NewType("OutputCount", int)
+ElementTypes = NewType("ElementTypes", tuple[str, ...])
 Ints: TypeAlias = tuple[int, ...]
 Floats: TypeAlias = tuple[float, ...]
 

@@ -113,7 +113,7 @@ class _Lowering:
             return self._adapt(value, parameter, precision)
 
         builder.precision.set(precision)
-        result = bind(node, adapt)()
+        result = bind(node, self.graph.types, adapt)()
         results = result if isinstance(result, tuple | list) else (result,)
         for extra in node.outputs[len(results) :]:
             if extra:

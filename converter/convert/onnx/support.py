@@ -42,7 +42,7 @@ def examined(graph: Graph, node: Node) -> Support:
         return value
 
     try:
-        bind(node, adapt)
+        bind(node, graph.types, adapt)
     except (BindError, Unsupported) as error:
         return refused(node, error)
     if needs:
