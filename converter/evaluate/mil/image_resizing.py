@@ -144,6 +144,8 @@ def resize_17(
     interpolation_mode: str = "LINEAR",
     sampling_mode: str = "DEFAULT",
 ) -> Tensor:
+    if interpolation_mode == "LINEAR" and not x.is_floating_point():
+        raise ValueError("integers cannot be interpolated: MIL does not say how they are rounded")
     for axis in range(-resized_dims, 0):
         if shape[axis]:
             grid = _grid(x.shape[axis], shape[axis], sampling_mode).clamp(0, x.shape[axis] - 1)

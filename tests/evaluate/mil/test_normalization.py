@@ -43,6 +43,13 @@ CASES = [
         (2, 3, 4, 4),
     ),
     (
+        "instance_norm of one pixel",
+        15,
+        lambda x: mb.instance_norm(x=x, gamma=GAMMA, beta=BETA),
+        lambda x: b.reshape(1, 3, 1).expand(2, 3, 1),
+        (2, 3, 1),
+    ),
+    (
         "l2_norm",
         15,
         lambda x: mb.l2_norm(x=x, epsilon=0.5),

@@ -209,25 +209,36 @@ def crop_resize(draw):
     pair = [first / unit, last / unit]
     pair = pair if layout.startswith("CORNERS") else [(pair[0] + pair[1]) / 2, pair[1] - pair[0]]
     boxes = np.concatenate([p if layout.endswith("HEIGHT_FIRST") else p[:, ::-1] for p in pair], 1).astype(np.float32)
-    images = draw.places(len(x), count)
+    images, is_for_all = draw.places(len(x), count), draw.flag()
+    if is_for_all:
+        first, last = first.repeat(len(x), 0), last.repeat(len(x), 0)
+        images = np.tile(np.arange(len(x)), count)
     if mode == "OFFSET_CORNERS":
         rois = np.concatenate([images[:, None], first[:, ::-1], last[:, ::-1]], 1)
         tensors = torch.from_numpy(x).double(), torch.from_numpy(rois)
         expected = torchvision.ops.roi_align(*tensors, (height, width), sampling_ratio=1).numpy()
     else:
-        expected = np.full((count, x.shape[1], height, width), pad_value)
+        expected = np.full((len(images), x.shape[1], height, width), pad_value)
         lines = []
         for axis, wanted in enumerate((height, width)):
             middle = (first[:, axis] + last[:, axis]) / 2 if mode == "ALIGN_CORNERS" else first[:, axis]
             ends = (middle, middle) if wanted == 1 else (first[:, axis], last[:, axis])
             lines.append(np.linspace(*ends, wanted, axis=1))
             assume((np.abs(lines[-1] - (sizes[axis] - 1)) > 1e-4).all())  # where rounding says whether it is outside
-        for box, i, j in np.ndindex(count, height, width):
+        for box, i, j in np.ndindex(len(images), height, width):
             place = np.array([[[lines[1][box, j], lines[0][box, i]]]])
             if (place[0, 0, ::-1] <= sizes - 1).all():
                 expected[box, :, i, j] = resampled(x[images[box]], place, "bilinear", "border", 0.0)[:, 0, 0]
     given = {"target_height": height, "target_width": width, "normalized_coordinates": is_normalized}
     given |= {"spatial_scale": scale, "box_coordinate_mode": layout, "sampling_mode": mode}
+    if is_for_all:
+        given |= {"roi": boxes.reshape(count, 1, 4, 1, 1)} | ({"pad_value": pad_value} if pad_value else {})
+        return (
+            "crop_resize",
+            16 if pad_value else 15,
+            {"x": x, **given},
+            expected.reshape(count, -1, *expected.shape[1:]),
+        )
     if draw.flag():
         more = {"boxes": boxes, "box_indices": images, "pad_value": pad_value}
         return "crop_resize", 17, {"x": x, **more, **given}, expected
