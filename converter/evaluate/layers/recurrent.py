@@ -240,7 +240,13 @@ def _steps(x: Tensor, reverse: bool) -> list[Tensor]:
 
 
 def _state(given: Tensor | None, x: Tensor, size: int) -> Tensor:
-    return torch.zeros(x.shape[1], size) if given is None else given.reshape(x.shape[1], size)
+    """The state before the first step, [batch, size]. One of more rows, all the same, is cut."""
+    if given is None:
+        return torch.zeros(x.shape[1], size)
+    rows = given.reshape(-1, size)
+    if len(rows) > x.shape[1] and bool((rows == rows[:1]).all()):
+        rows = rows[: x.shape[1]]
+    return rows.reshape(x.shape[1], size)
 
 
 def _sequence(answers: list[Tensor], everything: bool) -> Tensor:

@@ -7,7 +7,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from converter.evaluate.mil.table import ops
-from converter.evaluate.mil.types import Typed
+from converter.evaluate.mil.types import Declared
 
 
 @ops.op
@@ -20,8 +20,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if not x.is_floating_point():
         product = x @ weight.T
         return product if bias is None else product + bias
-    # a bias of one value serves all outputs, as coremltools' own default has it
-    return F.linear(x, weight, None if bias is None else bias.expand(weight.shape[0]))
+    # The weights may be integers from iOS17 on; a bias of one value serves all outputs, as coremltools' default has it.
+    return F.linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype).expand(weight.shape[0]))
 
 
 @ops.op
@@ -33,7 +33,7 @@ def matmul(x: Tensor, y: Tensor, transpose_x: bool = False, transpose_y: bool = 
 
 
 @ops.op
-def matmul_17(x: Tensor, y: Tensor, transpose_x: bool = False, transpose_y: bool = False) -> Typed:
-    """The factors may be of two types; the result has the wider."""
+def matmul_17(x: Tensor, y: Tensor, transpose_x: bool = False, transpose_y: bool = False) -> Declared:
+    """The factors may be of two types, where one is a constant; the result is of the other's."""
     x, y = (x, y) if x.dtype == y.dtype else (x.float(), y.float())
-    return Typed(matmul(x, y, transpose_x, transpose_y))
+    return Declared(matmul(x, y, transpose_x, transpose_y))

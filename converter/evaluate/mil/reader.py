@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, get_type_hints
 
 import torch
@@ -9,7 +10,7 @@ import torch
 from converter.errors import EvaluationError
 from converter.evaluate.bundle import Weights
 from converter.evaluate.mil.table import Block, ops
-from converter.evaluate.mil.types import OtherType, TensorType, Typed, value_type
+from converter.evaluate.mil.types import Declared, OtherType, TensorType, Typed, value_type
 from converter.evaluate.mil.values import decode
 from converter.registry import Op, Parameter
 
@@ -199,7 +200,13 @@ def _typed_results(op: Op, count: int) -> list[bool]:
     each = getattr(hint, "__args__", None)
     if each and len(each) == count and Ellipsis not in each:
         return [result is Typed for result in each]
-    return [hint is Typed or hint is Any] * count
+    return [hint in (Typed, Declared, Any)] * count
+
+
+@cache
+def has_declared_kind(op: Op) -> bool:
+    """Whether the op's results may be of another kind than what it computes; see Declared."""
+    return get_type_hints(op.function).get("return") is Declared
 
 
 def _with_lifetimes(steps: Sequence[Step], outputs: set[str]) -> list[Step]:

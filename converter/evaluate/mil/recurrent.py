@@ -60,7 +60,7 @@ def gru_18(
     w_r, w_o, w_z = F.linear(x, weight_ih, input_bias).chunk(3, -1)
     h_r, h_o, h_z = weight_hh.chunk(3)
     b_r, b_o, b_z = biases.chunk(3)
-    h, steps = initial_h, []
+    h, steps = fitting(initial_h, x.shape[1]), []
     for t in _order(len(x), direction):
         reset = gate(w_r[t] + F.linear(h, h_r, b_r))
         update = gate(w_z[t] + F.linear(h, h_z, b_z))
@@ -92,6 +92,7 @@ def lstm(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Of a bidirectional lstm, the backward half's steps stand at the places of their inputs."""
     names = recurrent_activation, cell_activation, activation
+    initial_h, initial_c = fitting(initial_h, x.shape[1]), fitting(initial_c, x.shape[1])
     if direction != "bidirectional":
         order = _order(len(x), direction)
         steps, h, c = _lstm(x, initial_h, initial_c, weight_ih, weight_hh, bias, peephole, order, names, clip)
@@ -122,11 +123,18 @@ def rnn(
     activation: str = "tanh",
 ) -> tuple[Tensor, Tensor]:
     inputs = F.linear(x, weight_ih, bias)
-    h, steps = initial_h, []
+    h, steps = fitting(initial_h, x.shape[1]), []
     for t in _order(len(x), direction):
         h = _ACTIVATIONS[activation](inputs[t] + F.linear(h, weight_hh))
         steps.append(h)
     return _sequence(steps, output_sequence), h
+
+
+def fitting(state: Tensor, batch: int) -> Tensor:
+    """An initial state, [batch, size]; coremltools writes one of more rows, all the same, for packed sequences."""
+    if len(state) > batch and bool((state == state[:1]).all()):
+        return state[:batch]
+    return state
 
 
 def _lstm(

@@ -12,7 +12,7 @@ from converter.errors import EvaluationError
 from converter.evaluate.limits import KERNEL_ERRORS
 from converter.evaluate.mil.arguments import adapt
 from converter.evaluate.mil.constants import Kept
-from converter.evaluate.mil.reader import Body, Constant, Name, Step, Type
+from converter.evaluate.mil.reader import Body, Constant, Name, Step, Type, has_declared_kind
 from converter.evaluate.mil.table import Block
 from converter.evaluate.mil.types import TensorType
 from converter.model import Precision
@@ -153,6 +153,8 @@ class Call:
             return []
         if len(results) != len(outputs):
             raise EvaluationError(f"gives {len(results)} values, the program declares {len(outputs)}")
+        if has_declared_kind(self.step.op):
+            results = [_as_kind(r, kind) for r, (_, kind) in zip(results, outputs, strict=True)]
         return [
             typed(r, kind, f"the result {name}", self.compute) for r, (name, kind) in zip(results, outputs, strict=True)
         ]
@@ -235,6 +237,13 @@ def typed(value: Any, kind: Type, name: str, compute: Precision) -> Any:
     if compute == "float32" and kind.data_type.kind == "float":
         return value.float()
     return kind.data_type.fit(value)
+
+
+def _as_kind(value: torch.Tensor, kind: Type) -> torch.Tensor:
+    """Numbers of one kind as those of another."""
+    if isinstance(kind, TensorType) and _kind(value) != kind.data_type.kind:
+        return value.to(kind.data_type.carrier)
+    return value
 
 
 def _names(arguments: Collection[Name | Fixed]) -> frozenset[str]:

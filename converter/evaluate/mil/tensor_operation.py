@@ -208,7 +208,10 @@ def _number(value: Any) -> Any:
 
 
 def _suppressed(boxes: Tensor, scores: Tensor, iou_threshold: float, score_threshold: float, per_class: bool) -> Tensor:
-    """The boxes of one picture that stay, best first; the best one always does."""
+    """The boxes of one picture that stay, best first; the best one always does.
+
+    A box of negative size shares nothing, so it neither suppresses nor is suppressed (torchvision's nms too).
+    """
     best, label = scores.max(1)
     order = torch.sort(best, descending=True, stable=True).indices
     order = order[best[order] > score_threshold]
@@ -219,6 +222,7 @@ def _suppressed(boxes: Tensor, scores: Tensor, iou_threshold: float, score_thres
         rivals = [i for i in kept if not per_class or label[i] == label[candidate]]
         sides = torch.minimum(high[rivals], high[candidate]) - torch.maximum(low[rivals], low[candidate])
         shared = sides.clamp(min=0).prod(1)
-        if not bool((shared > iou_threshold * (area[rivals] + area[candidate] - shared)).any()):
+        overlap = shared / (area[rivals] + area[candidate] - shared)
+        if not bool((overlap > iou_threshold).any()):
             kept.append(candidate)
     return torch.tensor(kept or [int(best.argmax())])

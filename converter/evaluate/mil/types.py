@@ -11,6 +11,8 @@ from converter.evaluate.proto import MIL_pb2
 
 # The result of an op that chooses its own data type; of all others it is that of the op's first input of that kind.
 Typed = NewType("Typed", torch.Tensor)
+# The result of an op whose inputs are of several kinds: the program's declaration says which of them it has.
+Declared = NewType("Declared", torch.Tensor)
 
 Kind = Literal["float", "int", "bool", "string"]
 

@@ -132,15 +132,18 @@ class MLModelProxy:
 
 
 def _computes_fp16(spec):
-    """Whether an op of the program, other than a cast, declares an fp16 result."""
-    return any(
-        output.type.tensorType.dataType == MIL_pb2.FLOAT16
-        for function in spec.mlProgram.functions.values()
+    """Whether the program takes fp16 values, or an op of it, other than a cast, declares an fp16 result."""
+    functions = spec.mlProgram.functions.values()
+    operations = [
+        operation
+        for function in functions
         for block in function.block_specializations.values()
         for operation in block.operations
         if operation.type not in ("const", "cast")
-        for output in operation.outputs
-    )
+    ]
+    given = [value.type for function in functions for value in function.inputs]
+    made = [output.type for operation in operations for output in operation.outputs]
+    return any(type_.tensorType.dataType == MIL_pb2.FLOAT16 for type_ in (*given, *made))
 
 
 def libcoremlpython():

@@ -27,6 +27,20 @@ CASES = [
         (2, 4),
     ),
     (
+        "matmul of integers and constant floats, which gives integers",
+        17,
+        lambda x: mb.matmul(x=mb.cast(x=x, dtype="int32"), y=np.arange(12, dtype=np.float16).reshape(4, 3)),
+        lambda x: x.int() @ torch.arange(12, dtype=torch.int32).reshape(4, 3),
+        np.arange(8.0).reshape(2, 4),
+    ),
+    (
+        "linear of integer weights",
+        17,
+        lambda x: mb.linear(x=x, weight=np.arange(12, dtype=np.int32).reshape(3, 4), bias=np.arange(3, dtype=np.int32)),
+        lambda x: F.linear(x, torch.arange(12.0).reshape(3, 4), torch.arange(3.0)),
+        (2, 4),
+    ),
+    (
         "einsum",
         15,
         lambda x, y: mb.einsum(values=(x, y), equation="nchw,nwhu->nchu"),

@@ -96,6 +96,13 @@ RNN_WEIGHTS = {"weight_ih": RNN.weight_ih_l0.numpy(), "weight_hh": RNN.weight_hh
 CASES = [
     ("lstm", 15, lstm(LSTM, output_sequence=True), torch_lstm, (S, B, D), (B, H), (B, H)),
     (
+        "lstm with more rows of states than it takes, all the same",
+        15,
+        lambda x: lstm(LSTM, output_sequence=True)(x, np.full((S, H), 0.5, np.float32), np.ones((S, H), np.float32)),
+        lambda x: torch_lstm(x, torch.full((B, H), 0.5), torch.ones(B, H)),
+        (S, B, D),
+    ),
+    (
         "lstm, last step",
         17,
         lstm(LSTM),

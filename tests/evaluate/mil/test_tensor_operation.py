@@ -77,6 +77,14 @@ CASES = [
     ("flatten2d axis 1", 15, lambda x: mb.flatten2d(x=x), lambda x: x.reshape(2, 12), (2, 3, 4)),
     ("identity", 15, lambda x: mb.identity(x=x), lambda x: x, (2, 3)),
     ("non_maximum_suppression", 15, suppression(False), lambda x, y: suppressed(x, y, False), CENTERS, SCORES),
+    (
+        "non_maximum_suppression with boxes of negative size",
+        15,
+        suppression(False),
+        lambda x, y: suppressed(x, y, False),
+        CENTERS * [1, 1, -1, 1],
+        SCORES,
+    ),
     ("non_maximum_suppression per class", 15, suppression(True), lambda x, y: suppressed(x, y, True), CENTERS, SCORES),
     (
         "non_maximum_suppression_17",
