@@ -197,6 +197,14 @@ def needs_float32(value: Array) -> bool:
     return bool(((size > FLOAT16_MAX) & (size < 1e38)).any())
 
 
+def target_is(oldest: str) -> bool:
+    """Whether the deployment target is `oldest` (`iOS17`) or newer; a NeuralNetwork's is iOS13 or iOS14."""
+    import coremltools as ct
+    from coremltools.converters.mil.mil.block import is_current_opset_version_compatible_with
+
+    return bool(is_current_opset_version_compatible_with(getattr(ct.target, oldest)))
+
+
 def is_const(x: Var) -> bool:
     return x.op is not None and x.op.op_type == "const"
 
