@@ -185,6 +185,7 @@ def shape(draw):
 @formula
 def quantize(draw):
     x = draw.floats(draw.shape(), draw.one("float32", "float16"), -40, 40)
+    x = np.asarray(np.rint(x * 2) / 2).astype(x.dtype)
     dtype = draw.one("int8", "uint8")
     axis = draw.integer(0, x.ndim - 1) if draw.flag() else None
     sizes = () if axis is None else (x.shape[axis],)
