@@ -131,6 +131,12 @@ def test_a_weight_file_outside_the_package_is_refused(package):
     assert "outside the package" in refused(package)
 
 
+@pytest.mark.parametrize("name", ["a" * 5000, "a" * 300, "weights/a\0b", "weights"])
+def test_a_weight_file_that_no_system_opens_is_refused(name, package):
+    edit(package, lambda spec: setattr(blob(spec), "fileName", f"@model_path/{name}"))
+    assert "the weight file cannot be read" in refused(package)
+
+
 def test_a_weight_of_another_size_or_type_is_refused(package):
     content = bytearray(weight_file(package).read_bytes())
     metadata = struct.unpack_from("<IIQQ", content, 64)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Function, Program
+from PIL import Image
 
 from converter.errors import EvaluationError
 from converter.evaluate import check_file, describe, limits, load_model
@@ -52,6 +53,7 @@ def refused(path, spec=None, inputs=None):
         (("constantPad", ["x"], ["y"], {"padAmounts": [2**63 - 1, 2**63 - 1]}), "layer0"),
         (("expandDims", ["x"], ["y"], {"axes": list(range(70))}), "a value of 71 axes cannot be given"),
         (("loopBreak", [], ["y"], {}), "leaves a loop, but stands in none"),
+        (("loopContinue", [], ["y"], {}), "leaves a loop, but stands in none"),
         (("loop", [], ["y"], {"maxLoopIterations": 2**63 - 1}), "goes on after 100,000 iterations"),
     ],
 )
@@ -109,6 +111,15 @@ def test_a_list_that_grows_without_end_is_refused(tmp_path):
     assert f"{limits.LARGEST_BYTES:,} are the most" in refused(saved(tmp_path, build))
 
 
+def test_a_list_that_begins_too_long_is_refused(tmp_path):
+    def build(x):
+        length = mb.const(val=np.int32(2**31 - 1))
+        items = mb.make_list(init_length=length, dynamic_length=False, elem_shape=(np.int32(2),), dtype="fp32")
+        return mb.list_read(ls=mb.list_write(ls=items, index=0, value=x), index=0)
+
+    assert f"{limits.LARGEST_BYTES:,} are the most" in refused(saved(tmp_path, build))
+
+
 def test_a_pipe_in_place_of_the_weights_is_refused_and_not_waited_for(package):
     weights = package / "Data/com.apple.CoreML/weights/weight.bin"
     weights.unlink()
@@ -130,6 +141,33 @@ def test_a_number_that_is_no_data_type_is_said_as_a_number(tmp_path):
     assert "number 99" in refused(path)
     assert "number 99" in str(describe(path))
     assert any("99" in str(fault) for fault in check_file(path))
+
+
+def test_a_number_that_is_no_colour_space_is_said_as_a_number(tmp_path):
+    spec = network(("copy", ["x"], ["y"], {}))
+    for feature in (spec.description.input[0], spec.description.output[0]):
+        feature.type.imageType.width = feature.type.imageType.height = 2
+        feature.type.imageType.colorSpace = 99
+    assert "number 99" in refused(tmp_path, spec, {"x": Image.new("RGB", (2, 2))})
+    assert "number 99" in str(describe(tmp_path / "m.mlmodel"))
+
+
+def test_a_number_that_is_no_data_type_of_a_program_is_said_as_a_number(tmp_path):
+    path = saved(tmp_path, lambda x: mb.add(x=x, y=1.0, name="y"))
+    spec = Model_pb2.Model.FromString((path / MODEL).read_bytes())
+    main = spec.mlProgram.functions["main"]
+    (add,) = [o for o in main.block_specializations[main.opset].operations if o.type == "add"]
+    add.outputs[0].type.tensorType.dataType = 99
+    (path / MODEL).write_bytes(spec.SerializeToString())
+    assert describe(path).ops == {"add": {"number 99": 1}}
+    assert "99" in refused(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_an_output_that_is_described_as_a_whole_number_must_be_finite(value, tmp_path):
+    spec = network(("copy", ["x"], ["y"], {}))
+    spec.description.output[0].type.int64Type.SetInParent()
+    assert f"is described as one number, it is {value}" in refused(tmp_path, spec, {"x": [value]})
 
 
 def test_an_output_that_is_described_as_one_number_must_be_one(tmp_path):

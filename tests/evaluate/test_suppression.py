@@ -88,6 +88,35 @@ def test_the_outputs_shape_limits_and_fills_the_rows(rows, expected, tmp_path):
     assert answer["coordinates"].shape == (expected, 4)
 
 
+def test_more_rows_than_memory_can_hold_are_refused(tmp_path):
+    with pytest.raises(EvaluationError, match="are the most"):
+        load_model(saved(tmp_path, rows=(2**40, 2**40), classes=3)).predict(detections())
+
+
+def changed(path, change):
+    spec = Model_pb2.Model.FromString(path.read_bytes())
+    change(spec)
+    path.write_bytes(spec.SerializeToString())
+    return path
+
+
+def test_an_output_that_is_no_suppressions_is_refused(tmp_path):
+    path = changed(saved(tmp_path), lambda spec: feature(spec.description.output, "third"))
+    with pytest.raises(EvaluationError, match="the output 'third' is computed nowhere"):
+        load_model(path).predict(detections())
+
+
+def test_boxes_may_be_called_an_optional_number_and_are_needed(tmp_path):
+    def optional(spec):
+        spec.description.input[1].type.doubleType.SetInParent()
+        spec.description.input[1].type.isOptional = True
+
+    given = detections()
+    del given["raw_coordinates"]
+    with pytest.raises(EvaluationError, match="the input 'raw_coordinates' is missing"):
+        load_model(changed(saved(tmp_path), optional)).predict(given)
+
+
 def test_boxes_and_confidences_must_belong_together(tmp_path):
     with pytest.raises(EvaluationError, match=r"got \[2, 2\] and \[3, 4\]"):
         load_model(saved(tmp_path)).predict({"raw_confidence": np.zeros((2, 2)), "raw_coordinates": np.zeros((3, 4))})

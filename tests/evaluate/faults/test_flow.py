@@ -80,12 +80,18 @@ def older_version(spec):
     spec.specificationVersion = 3
 
 
+def no_color(spec):
+    image = spec.pipeline.models[1].description.input[0].type.imageType
+    image.width, image.height, image.colorSpace = 2, 2, 99
+
+
 CASES = [
     ("no models", no_models, "", "the pipeline holds no model"),
     ("first removed", first_removed, "model 1 of 1 (0)", "nothing before it gives 'h'"),
     ("input renamed", input_renamed, "model 2 of 2 (1)", "nothing before it gives 'other'; given are x, h"),
     ("another shape", another_shape, "model 2 of 2 (1)", r"has the shape \[1, 5\], but model 1 of 2 .* gives \[1, 3\]"),
     ("another type", another_type, "model 2 of 2 (1)", "is an array of FLOAT16, but model 1 of 2 .* of FLOAT32"),
+    ("no colour space", no_color, "model 2 of 2 (1)", r"is an image \(number 99\) of 2 x 2, but model 1 of 2"),
     ("unknown output", unknown_output, "", "no model of the pipeline gives it"),
     ("two of one name", names, "", "2 models of the pipeline are called 'one'"),
     ("names missing", names_missing, "", "the pipeline has 1 names for 2 models"),

@@ -249,6 +249,12 @@ def number(value, parameter="weight"):
     return change
 
 
+def list_for_weights(spec):
+    bias = first(spec, "linear").inputs["bias"].arguments[0].name
+    (const,) = [o for o in operations(spec, "const") if o.outputs[0].name == bias]
+    const.attributes["val"].immediateValue.list.SetInParent()
+
+
 CASES = [
     # what the format's own validation finds, too
     ("outputs missing", outputs_missing, "", "the description has no output"),
@@ -298,6 +304,7 @@ CASES = [
     ("a blob of the same size", same_size_offset, "const", r"while the blob at \d+ is read by nothing"),
     ("two types for one op", mixed_types, "add", "takes fp32 and fp16; its inputs must be of one data type"),
     ("NaN weights", number(np.nan), "const", "holds 1 NaN"),
+    ("a list for weights", list_for_weights, "linear", "'bias' is not a tensor but a list"),
     ("infinite weights", number(np.inf), "const", "holds 1 infinite numbers"),
 ]
 
