@@ -1,9 +1,7 @@
-"""The figures as tables, and docs/conformance.md, which holds them between two marks."""
+"""The figures as tables."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import ledger
 
@@ -63,15 +61,3 @@ def cell(text: str) -> str:
 def share(part: int, whole: int) -> str:
     """A percentage, rounded down, so that 100 means all."""
     return f"{int(10_000 * part / whole) / 100:.2f} %" if whole else "none ran"
-
-
-def write(page: Path, name: str, text: str) -> None:
-    """Replace what stands between the marks `figures: name` and `end: name`."""
-    begin, end = f"<!-- figures: {name} -->", f"<!-- end: {name} -->"
-    before = page.read_text(encoding="utf-8")
-    pattern = f"{re.escape(begin)}.*?{re.escape(end)}"
-    if not re.search(pattern, before, flags=re.DOTALL):
-        raise SystemExit(f"{page} has no marks for {name}")
-    page.write_text(
-        re.sub(pattern, lambda _: f"{begin}\n{text}\n{end}", before, count=1, flags=re.DOTALL), encoding="utf-8"
-    )

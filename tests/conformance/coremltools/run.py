@@ -1,4 +1,4 @@
-"""The command behind script/conformance."""
+"""The command behind `script/conformance coremltools`."""
 
 import argparse
 import hashlib
@@ -17,6 +17,8 @@ from typing import Any
 
 import ledger
 import page
+
+from tests.conformance import marks
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -118,7 +120,7 @@ def show(f: ledger.Figures) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="script/conformance", description=__doc__)
+    parser = argparse.ArgumentParser(prog="script/conformance coremltools", description=__doc__)
     parser.add_argument("--all", dest="every", action="store_const", const=1, default=SAMPLE, help="every test")
     parser.add_argument("--every", type=int, help=f"one test in so many (default {SAMPLE})")
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time (default 2)")
@@ -146,7 +148,7 @@ def main() -> int:
     if options.files or options.only or options.every not in (1, SAMPLE):
         print(text)
     else:
-        page.write(PAGE, "all" if options.every == 1 else "sample", text)
+        marks.write(PAGE, "all" if options.every == 1 else "sample", text)
         print(f"wrote {PAGE.relative_to(ROOT)}")
     return int(any(f.failed or f.listed_passes for f in counted))
 

@@ -87,17 +87,13 @@ def test_every_entry_of_the_list_says_why():
     assert all(len(entry.reason.split()) > 2 for entry in entries)
 
 
-def test_the_page_shows_each_file_the_sum_and_the_reasons(tmp_path):
+def test_the_page_shows_each_file_the_sum_and_the_reasons():
     counted = [ledger.figures(name, 50, RECORDS, known("is known")) for name in ("a.py", "b.py")]
     text = page.summary(counted, every=25, seconds=90, versions="x 1")
     assert "**2 of 8 tests that reached the evaluator passed: 25.00 %.**" in text
     assert "| a.py | 50 | 9 | 4 | 1 | 1 | 2 | 3 | 2 |" in text
     assert "| all | 100 | 18 | 8 | 2 | 2 | 4 | 6 | 4 |" in text
     assert "| 4 | needs TensorFlow |" in text
-    file = tmp_path / "page.md"
-    file.write_text("# P\n<!-- figures: sample -->\nold\n<!-- end: sample -->\nrest\n")
-    page.write(file, "sample", text)
-    assert file.read_text() == f"# P\n<!-- figures: sample -->\n{text}\n<!-- end: sample -->\nrest\n"
 
 
 @pytest.mark.parametrize(
@@ -105,9 +101,3 @@ def test_the_page_shows_each_file_the_sum_and_the_reasons(tmp_path):
 )
 def test_a_share_is_never_rounded_up(part, whole, shown):
     assert page.share(part, whole) == shown
-
-
-def test_a_page_without_marks_is_refused(tmp_path):
-    (tmp_path / "page.md").write_text("# P\n")
-    with pytest.raises(SystemExit, match="no marks for all"):
-        page.write(tmp_path / "page.md", "all", "text")
