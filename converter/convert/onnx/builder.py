@@ -209,5 +209,10 @@ def is_const(x: Var) -> bool:
     return x.op is not None and x.op.op_type == "const"
 
 
+def is_weight(x: Var) -> bool:
+    """Whether it is constant, as it is or compressed."""
+    return x.op is not None and (x.op.op_type == "const" or x.op.op_type.startswith("constexpr_"))
+
+
 def prod(dims: Sequence[int]) -> int:
     return math.prod(dims)
