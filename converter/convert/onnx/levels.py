@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from converter.convert.onnx.builder import (
+    FLOAT16_MAX,
     Array,
     Operand,
     Unsupported,
@@ -238,7 +239,7 @@ def _keeps(exact: Array, data: Array, small: tuple[Array, Array], dtype: Any) ->
     error = np.abs(scales - small[0])
     largest = float(np.abs(exact).max())
     span = LIMITS[data.dtype.name][1] - LIMITS[data.dtype.name][0]
-    return largest < np.finfo(np.float16).max and float(error.max()) * span <= _CLOSE * largest
+    return largest < FLOAT16_MAX and float(error.max()) * span <= _CLOSE * largest
 
 
 def _stored(name: str) -> Any:
