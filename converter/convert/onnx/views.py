@@ -38,6 +38,8 @@ def reshape(x: Shaped, shape: Sequence[int]) -> Shaped:
             return View(x, shape, tuple(range(len(shape))))
         if is_const(x):
             return mb.const(val=x.val.reshape(shape))
+        if not shape:
+            return mb.squeeze(x=x, axes=list(range(len(x.shape))))
         return mb.reshape(x=x, shape=shape)
     return reshape(_flat(x), shape)
 

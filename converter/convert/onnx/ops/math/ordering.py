@@ -1,18 +1,9 @@
-"""https://onnx.ai/onnx/operators, chapter math: sums along an axis, and the largest of it."""
+"""https://onnx.ai/onnx/operators, chapter math: the largest and smallest along an axis."""
 
-from converter.convert.onnx.builder import (
-    Var,
-    mb,
-    normal_axis,
-)
+from converter.convert.onnx.builder import Var, mb
 from converter.convert.onnx.ops.tables import ai_onnx
 
 op = ai_onnx.op
-
-
-@op
-def CumSum(x: Var, axis: int, exclusive: int = 0, reverse: int = 0) -> Var:
-    return mb.cumsum(x=x, axis=normal_axis(axis, len(x.shape)), exclusive=bool(exclusive), reverse=bool(reverse))
 
 
 @op
