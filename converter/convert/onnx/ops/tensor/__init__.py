@@ -1,5 +1,5 @@
 """https://onnx.ai/onnx/operators, chapter tensor."""
 
-from converter.convert.onnx.ops.tensor import casting, indexing, joining, shape
+from converter.convert.onnx.ops.tensor import casting, indexing, joining, resampling, shape
 
-__all__ = ["casting", "indexing", "joining", "shape"]
+__all__ = ["casting", "indexing", "joining", "resampling", "shape"]
