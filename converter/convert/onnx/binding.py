@@ -34,6 +34,8 @@ def find(node: Node) -> Op:
 
 def bind(node: Node, types: Mapping[str, TensorType], adapt: Adapt) -> Callable[[], Any]:
     """The call of a node's lowering, each argument adapted. Raises Unsupported, and BindError for a misfit."""
+    if node.refusal:
+        raise Unsupported(node.refusal)
     op = find(node)
     elements = tuple(types[name].dtype if name in types else "" for name in node.inputs)
     besides = {OutputCount: len(node.outputs), ElementTypes: elements}

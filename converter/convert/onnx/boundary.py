@@ -128,7 +128,7 @@ def unique(name: str, names: dict[str, str]) -> str:
 
 
 def _tensor_input(name: str, original: str, type_: TensorType) -> TensorInput:
-    shape = type_.shape
+    dtype, shape = _dtype(type_, original), type_.shape
     if shape is None or not all(isinstance(dim, int) for dim in shape):
         words = "unknown" if shape is None else list(shape)
         raise ConversionError(
@@ -140,8 +140,13 @@ def _tensor_input(name: str, original: str, type_: TensorType) -> TensorInput:
             f'input "{original}" is of rank {len(shape)} ({list(shape)}); Core ML ends at {builder.MAX_RANK}',
             fix="let the model take it in fewer dimensions and reshape it",
         )
+    if 0 in shape:
+        raise ConversionError(
+            f'input "{original}" is empty ({list(shape)}), and Core ML has no empty tensors',
+            fix="export the model without it",
+        )
     # Core ML has no scalar inputs; a vector of one stands for them.
-    return TensorInput(name=name, shape=cast(tuple[int, ...], shape or (1,)), dtype=_dtype(type_, original))
+    return TensorInput(name=name, shape=cast(tuple[int, ...], shape or (1,)), dtype=dtype)
 
 
 def _dtype(type_: TensorType | None, name: str) -> Literal["float32", "int32"]:

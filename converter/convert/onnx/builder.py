@@ -7,7 +7,7 @@ Importing this module imports neither coremltools nor torch, so that the op tabl
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any, NewType, TypeAlias
 
@@ -24,6 +24,7 @@ Operand: TypeAlias = np.ndarray | Any
 OutputCount = NewType("OutputCount", int)
 ElementTypes = NewType("ElementTypes", tuple[str, ...])
 Ints: TypeAlias = tuple[int, ...]
+Body: TypeAlias = Callable[..., list[Any]]  # an attribute that is a graph: builds it in the block at hand
 Floats: TypeAlias = tuple[float, ...]
 
 MAX_RANK = 5  # of a tensor in Core ML

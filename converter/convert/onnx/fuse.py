@@ -30,7 +30,7 @@ class _Rewriting:
         self.constants = dict(graph.constants)
         self.producers: dict[str, Node] = {}
         self.uses: dict[str, int] = {}
-        for name in (*(n for node in graph.nodes for n in node.inputs), *graph.outputs):
+        for name in (*(n for node in graph.nodes for n in node.uses), *graph.outputs):
             self.uses[name] = self.uses.get(name, 0) + 1
 
     def run(self, rewrite: Callable[["_Rewriting", Node], Node | None]) -> Graph:

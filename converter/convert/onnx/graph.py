@@ -1,6 +1,6 @@
 """What `prepare` hands to `lower`: a checked, typed graph without local functions and without foldable nodes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,11 @@ class TensorType:
 
 @dataclass(frozen=True)
 class Node:
-    """One operator call; an input that is left out is ''. Attributes are Python values, strings decoded."""
+    """One operator call; an input that is left out is ''.
+
+    Attributes are Python values: strings decoded, graphs as Subgraph. `refusal` is why it cannot be lowered, where that
+    showed before, and `needs` are the values that would have to be known at conversion.
+    """
 
     op_type: str
     domain: str  # '' is ai.onnx
@@ -28,10 +32,38 @@ class Node:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any]
+    refusal: str = ""
+    needs: tuple[str, ...] = ()
+
+    @property
+    def subgraphs(self) -> tuple["Subgraph", ...]:
+        return tuple(value for value in self.attributes.values() if isinstance(value, Subgraph))
+
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """Every value that must be there before: its inputs, and what its subgraphs take from around them."""
+        return (*self.inputs, *(name for graph in self.subgraphs for name in graph.captured))
 
     def __str__(self) -> str:
         op = f"{self.domain}.{self.op_type}" if self.domain else self.op_type
         return f'node "{self.name or self.outputs[0]}" ({op}, opset {self.opset})'
+
+
+@dataclass(frozen=True)
+class Subgraph:
+    """The branch of an If or the body of a Loop. Its names are the whole model's own: none occurs twice."""
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    nodes: tuple[Node, ...]
+
+    @property
+    def captured(self) -> tuple[str, ...]:
+        """The values of the graph around it, constants too, that it uses."""
+        own = {*self.inputs, *(name for node in self.nodes for name in node.outputs), ""}
+        used = (*(name for node in self.nodes for name in node.uses), *self.outputs)
+        return tuple(dict.fromkeys(name for name in used if name not in own))
 
 
 @dataclass(frozen=True)
@@ -49,3 +81,11 @@ class Graph:
     nodes: tuple[Node, ...]
     constants: Mapping[str, np.ndarray]
     types: Mapping[str, TensorType]
+
+
+def every(nodes: Iterable[Node]) -> Iterator[Node]:
+    """The nodes, each followed by those of its subgraphs."""
+    for node in nodes:
+        yield node
+        for graph in node.subgraphs:
+            yield from every(graph.nodes)

@@ -1,5 +1,7 @@
 """Walks a prepared graph and builds the MIL program: the only place that knows nodes."""
 
+from collections import ChainMap
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,8 +10,8 @@ import numpy as np
 from converter.convert.onnx import builder
 from converter.convert.onnx.binding import Input, bind, known, must_be_known
 from converter.convert.onnx.boundary import entry, interface_of, name_outputs, placeholder, reserve_names, unique
-from converter.convert.onnx.builder import NotConstant, Operand, Unsupported, Var, mb, mil_dtype
-from converter.convert.onnx.graph import Graph, Node
+from converter.convert.onnx.builder import Body, NotConstant, Operand, Unsupported, Var, mb, mil_dtype
+from converter.convert.onnx.graph import Graph, Node, Subgraph
 from converter.convert.onnx.prepare import bound_inputs, match_inputs
 from converter.convert.onnx.support import Support, examined, refused, unsupported
 from converter.convert.onnx.views import Shaped, View, tensor
@@ -71,31 +73,66 @@ class _Lowering:
 
     graph: Graph
     precision: str
-    values: dict[str, Shaped] = field(default_factory=dict)
-    refused: list[Support] = field(default_factory=list)
+    values: MutableMapping[str, Shaped] = field(default_factory=dict)
+    refused: dict[tuple[str, ...], Support] = field(default_factory=dict)  # by the node's outputs
+    unknown: set[str] = field(default_factory=set)  # values that nothing can stand in for
+    cause: Exception | None = None  # of the first refusal that is not ours
     names: dict[str, str] = field(default_factory=dict)  # of constants, and what they stand for
 
     def run(self) -> list[Var]:
         """Lower every node; the graph's outputs."""
-        cause: Exception | None = None
-        for node in self.graph.nodes:
-            try:
-                outputs = self._lower(node)
-            except (BindError, Unsupported) as error:
-                self.refused.append(refused(node, error))
-                self._stand_in(node)
+        self._take(self.graph.nodes)
+        if self.refused:
+            raise unsupported(list(self.refused.values()), self.graph) from self.cause
+        return [self._output(*names) for names in zip(self.graph.outputs, self.graph.output_names, strict=True)]
+
+    def _take(self, nodes: Sequence[Node]) -> None:
+        """Lower nodes; of one that is refused a stand-in is left, so that those behind it are examined too."""
+        for node in nodes:
+            if self.unknown.intersection(node.uses):
+                self._refuse(examined(self.graph, node))
                 continue
+            before = len(self.refused)
+            try:
+                self.values.update(self._lower(node))
+            except (BindError, Unsupported) as error:
+                self._refuse(refused(node, error))
             except ConversionError:
                 raise
             except Exception as error:  # noqa: BLE001  coremltools raises what it likes for types it does not take
-                self.refused.append(Support(node, f"coremltools refuses it: {error}"))
-                self._stand_in(node)
-                cause = cause or error
-                continue
-            self.values.update(outputs)
-        if self.refused:
-            raise unsupported(self.refused, self.graph) from cause
-        return [self._output(*names) for names in zip(self.graph.outputs, self.graph.output_names, strict=True)]
+                self.cause = self.cause or error
+                # A refusal in a subgraph says enough; what coremltools makes of the stand-ins is no news.
+                reason = f"coremltools refuses it: {error}" if len(self.refused) == before else ""
+                self._refuse(Support(node, reason))
+
+    def _refuse(self, support: Support) -> None:
+        if support.reason:
+            self.refused[support.node.outputs] = support
+        self._stand_in(support.node)
+
+    def _enter(self, graph: Subgraph) -> Body:
+        """A subgraph as a lowering has it: a function that builds it in the MIL block at hand."""
+
+        def build(*inputs: Var) -> list[Var]:
+            around = self.values
+            self.values = ChainMap({}, around)  # what is built in a block is not seen outside it, constants too
+            try:
+                self.values.update(zip(graph.inputs, inputs, strict=True))
+                self._take(graph.nodes)
+                own = {name for node in graph.nodes for name in node.outputs}
+                if self.unknown.intersection(graph.outputs):
+                    raise Unsupported("it holds nodes that cannot be converted")
+                outputs = [
+                    tensor(self._var(name, self.graph.constants.get(name), self.precision)) for name in graph.outputs
+                ]
+                return [
+                    x if name in own and x.op is not None and not builder.is_const(x) else mb.identity(x=x)
+                    for name, x in zip(graph.outputs, outputs, strict=True)
+                ]
+            finally:
+                self.values = around
+
+        return build
 
     def _output(self, name: str, output_name: str) -> Var:
         try:
@@ -109,11 +146,22 @@ class _Lowering:
         )
         precision = "fp32" if wide else self.precision
 
-        def adapt(value: Any, parameter: Parameter) -> Any:
-            return self._adapt(value, parameter, precision)
+        unknown: list[str] = []
 
-        builder.precision.set(precision)
-        result = bind(node, self.graph.types, adapt)()
+        def adapt(value: Any, parameter: Parameter) -> Any:
+            try:
+                return self._adapt(value, parameter, precision)
+            except NotConstant as error:
+                unknown.extend(error.parameters)
+
+        token = builder.precision.set(precision)
+        try:
+            call = bind(node, self.graph.types, adapt)
+            if unknown:
+                raise NotConstant(*dict.fromkeys(unknown))
+            result = call()
+        finally:
+            builder.precision.reset(token)
         results = result if isinstance(result, tuple | list) else (result,)
         for extra in node.outputs[len(results) :]:
             if extra:
@@ -129,6 +177,8 @@ class _Lowering:
         return outputs
 
     def _adapt(self, value: Any, parameter: Parameter, precision: str) -> Any:
+        if isinstance(value, Subgraph):
+            return self._enter(value)
         if not isinstance(value, Input):
             return value
         array = self.graph.constants.get(value.name)
@@ -191,14 +241,11 @@ class _Lowering:
                     raise Unsupported("its type is not known")
                 dtype = dtypes[mil_dtype(type_.dtype, self.precision)]
             except Unsupported:
-                raise unsupported([*self.refused, *self._refused_after(node)], self.graph) from None
+                self.unknown.add(name)
+                continue
             self.values[name] = mb.placeholder(
                 shape=type_.shape, dtype=dtype, allow_rank0_input=True, name="stand_in"
             ).outputs[0]
-
-    def _refused_after(self, node: Node) -> list[Support]:
-        rest = self.graph.nodes[self.graph.nodes.index(node) + 1 :]
-        return [entry for entry in (examined(self.graph, later) for later in rest) if entry.reason]
 
 
 def _differ(built: object, inferred: object) -> bool:

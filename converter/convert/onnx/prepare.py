@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx.checker
-import onnx.defs
-import onnx.inliner
 from google.protobuf.message import DecodeError
 from onnx import helper
 
-from converter.convert.onnx import fuse
-from converter.convert.onnx.graph import Dim, Graph, Node, TensorType
-from converter.convert.onnx.infer import AI_ONNX, Walk, array_of, dense_array, tensor_type
+from converter.convert.onnx import fuse, sequences, unroll
+from converter.convert.onnx.builder import Unsupported
+from converter.convert.onnx.graph import Dim, Graph, Node, Subgraph, TensorType
+from converter.convert.onnx.opsets import checked_opsets
+from converter.convert.onnx.protos import initializers, tensor_type, type_proto
+from converter.convert.onnx.walk import Scope, Walk, tensors
 from converter.errors import ConversionError, SourceError
 from converter.model import ImageInput, Interface, Range
 
-OLDEST_OPSET = 6
 _PRUNED_BYTES = 1024  # initializers above this size are hidden from the checker and the inliner, which copy models
 
 
@@ -30,25 +30,30 @@ def prepare(model: onnx.ModelProto | Path, *, interface: Interface | None = None
     Raises SourceError for a file that is not an ONNX model, ConversionError for a model that cannot be prepared.
     """
     proto = _read(model) if isinstance(model, Path) else model
-    opsets = _opsets(proto)
-    constants = {tensor.name: array_of(tensor) for tensor in proto.graph.initializer}
-    for sparse in proto.graph.sparse_initializer:
-        constants[sparse.values.name] = dense_array(sparse)
-    skeleton = _inline(_check(_without_weights(proto)))
-    walk = Walk(opsets, skeleton.ir_version, constants, _input_types(skeleton.graph, constants, interface))
+    opsets = checked_opsets(proto)
+    constants = initializers(proto.graph)
+    skeleton = _check(_without_weights(proto))
+    protos = _input_types(skeleton.graph, constants, interface)
+    inputs = tuple(protos)
+    walk = Walk(
+        constants=constants,
+        protos=protos,
+        functions={(f.domain, f.name, f.overload): f for f in proto.functions},
+        openers=unroll.OPENERS | sequences.OPENERS,
+        taken={*constants, *inputs, *(name for node in skeleton.graph.node for name in node.output)},
+        ir_version=skeleton.ir_version,
+    )
+    scope = Scope(opsets)
     for node in skeleton.graph.node:
-        walk.visit(node)
-    for (
-        output
-    ) in skeleton.graph.output:  # operators without type inference (function bodies, other domains) are believed
-        if output.name not in walk.types and output.name not in walk.aliases and output.type.WhichOneof("value"):
-            walk.types[output.name] = tensor_type(output.type)
-    outputs = tuple(walk.aliases.get(output.name, output.name) for output in skeleton.graph.output)
-    inputs = tuple(value.name for value in skeleton.graph.input if value.name not in constants)
+        walk.visit(node, scope)
+    outputs = [_tensor(scope, output.name) for output in skeleton.graph.output]
+    for name, output in zip(outputs, skeleton.graph.output, strict=True):
+        if name not in walk.types and output.type.WhichOneof("value"):  # other domains have no inference: believed
+            walk.types[name] = tensor_type(output.type)
     graph = Graph(
         name=proto.graph.name,
         inputs=inputs,
-        outputs=outputs,
+        outputs=tuple(outputs),
         output_names=tuple(output.name for output in skeleton.graph.output),
         nodes=tuple(walk.nodes),
         constants=walk.constants,
@@ -57,16 +62,39 @@ def prepare(model: onnx.ModelProto | Path, *, interface: Interface | None = None
     return without_dead_nodes(fuse.fuse(without_dead_nodes(graph)))
 
 
+def _tensor(scope: Scope, name: str) -> str:
+    """The value behind an output of the model."""
+    try:
+        (value,) = tensors([scope.find(name)])
+    except Unsupported as error:
+        raise ConversionError(
+            f'output "{name}" is a sequence or an optional, and Core ML has only tensors',
+            fix="let the model give its elements as outputs of their own",
+        ) from error
+    return value
+
+
 def without_dead_nodes(graph: Graph) -> Graph:
     """The same graph without nodes and constants that no output needs."""
-    needed = set(graph.outputs)
-    nodes: list[Node] = []
-    for node in reversed(graph.nodes):
-        if needed.intersection(node.outputs):
-            nodes.append(node)
-            needed.update(node.inputs)
+    nodes, needed = _live(graph.nodes, graph.outputs)
     constants = {name: value for name, value in graph.constants.items() if name in needed}
-    return replace(graph, nodes=tuple(reversed(nodes)), constants=constants)
+    return replace(graph, nodes=nodes, constants=constants)
+
+
+def _live(nodes: Sequence[Node], outputs: Iterable[str]) -> tuple[tuple[Node, ...], set[str]]:
+    """Of nodes, in subgraphs too, those that the outputs need, and all values that are needed."""
+    needed, live = set(outputs), []
+    for node in reversed(nodes):
+        if needed.intersection(node.outputs):
+            if node.subgraphs:
+                node = replace(node, attributes={name: _pruned(value) for name, value in node.attributes.items()})
+            live.append(node)
+            needed.update(node.uses)
+    return tuple(reversed(live)), needed
+
+
+def _pruned(value: Any) -> Any:
+    return replace(value, nodes=_live(value.nodes, value.outputs)[0]) if isinstance(value, Subgraph) else value
 
 
 def _read(path: Path) -> onnx.ModelProto:
@@ -80,20 +108,6 @@ def _read(path: Path) -> onnx.ModelProto:
             where=(str(path),),
             fix="export the model again; a model with external data needs its data files beside it",
         ) from error
-
-
-def _opsets(model: onnx.ModelProto) -> dict[str, int]:
-    if not model.graph.node and not model.graph.output:
-        raise SourceError("the ONNX model is empty", fix="export the model again")
-    opsets = {"" if o.domain in AI_ONNX else o.domain: o.version for o in model.opset_import}
-    newest = onnx.defs.onnx_opset_version()
-    version = opsets.setdefault("", 1)
-    if not OLDEST_OPSET <= version <= newest:
-        raise ConversionError(
-            f"the model is of ai.onnx opset {version}; {OLDEST_OPSET} to {newest} can be converted",
-            fix=f"export it again at an opset in that range, 18 for example (onnx {onnx.__version__} is installed)",
-        )
-    return opsets
 
 
 def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -137,15 +151,14 @@ def _check(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def _inline(model: onnx.ModelProto) -> onnx.ModelProto:
-    return onnx.inliner.inline_local_functions(model) if model.functions else model
-
-
 def _input_types(
     graph: onnx.GraphProto, constants: Mapping[str, np.ndarray], interface: Interface | None
-) -> dict[str, TensorType]:
-    types = {value.name: tensor_type(value.type) for value in graph.input if value.name not in constants}
-    return types if interface is None else bound_inputs(types, interface)
+) -> dict[str, onnx.TypeProto]:
+    protos = {value.name: value.type for value in graph.input if value.name not in constants}
+    if interface is None:
+        return protos
+    bound = bound_inputs({name: tensor_type(proto) for name, proto in protos.items()}, interface)
+    return {name: type_proto(type_) for name, type_ in bound.items()}
 
 
 def bound_inputs(types: Mapping[str, TensorType], interface: Interface) -> dict[str, TensorType]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from converter.convert.onnx.binding import Input, bind, find, must_be_known
 from converter.convert.onnx.builder import NotConstant, Unsupported
-from converter.convert.onnx.graph import Graph, Node
+from converter.convert.onnx.graph import Graph, Node, every
 from converter.convert.onnx.prepare import prepare
 from converter.errors import UnsupportedOpsError
 from converter.registry import BindError, Parameter
@@ -29,7 +29,7 @@ def report(model_path: Path) -> tuple[Support, ...]:
     Raises SourceError or ConversionError where the file cannot be read.
     """
     graph = prepare(model_path)
-    return tuple(examined(graph, node) for node in graph.nodes)
+    return tuple(examined(graph, node) for node in every(graph.nodes))
 
 
 def examined(graph: Graph, node: Node) -> Support:
@@ -57,7 +57,7 @@ def refused(node: Node, error: BindError | Unsupported) -> Support:
     if isinstance(error, BindError) and error.parameter and repr(error.parameter) not in reason:
         reason = f"parameter {error.parameter!r} {reason}"
     needs = _inputs(node, error.parameters) if isinstance(error, NotConstant) else ()
-    return Support(node, reason, tuple(needs))
+    return Support(node, reason, (*node.needs, *needs))
 
 
 def _inputs(node: Node, parameters: Sequence[str]) -> Iterable[str]:
@@ -83,7 +83,7 @@ def unsupported(refused: Sequence[Support], graph: Graph) -> UnsupportedOpsError
 def upstream(graph: Graph, names: Iterable[str]) -> frozenset[str]:
     """The graph's inputs on which values depend."""
     needed = set(names)
-    for node in reversed(graph.nodes):
+    for node in reversed(tuple(every(graph.nodes))):
         if needed.intersection(node.outputs):
-            needed.update(node.inputs)
+            needed.update(node.uses)
     return frozenset(needed.intersection(graph.inputs))

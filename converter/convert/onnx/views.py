@@ -40,7 +40,7 @@ def reshape(x: Shaped, shape: Sequence[int]) -> Shaped:
             return mb.const(val=x.val.reshape(shape))
         if not shape:
             return mb.squeeze(x=x, axes=list(range(len(x.shape))))
-        return mb.reshape(x=x, shape=shape)
+        return mb.reshape(x=x, shape=shape) if shape else mb.squeeze(x=x, axes=list(range(len(x.shape))))
     return reshape(_flat(x), shape)
 
 

@@ -1,0 +1,62 @@
+"""Nodes over constants alone, computed: by onnxruntime, or by ONNX's reference evaluator where that lacks a kernel."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from converter.convert.onnx.protos import array_of, attribute_value, dense_array, type_of, type_proto
+
+RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
+_ORT_IR = 10  # what a one-node model needs; the newest onnxruntime may lag behind onnx's own
+
+
+def constant(node: onnx.NodeProto) -> np.ndarray:
+    """The value of a Constant."""
+    attribute = node.attribute[0]
+    match attribute.name:
+        case "value":
+            return array_of(attribute.t)
+        case "sparse_value":
+            return dense_array(attribute.sparse_tensor)
+        case "value_float" | "value_floats":
+            return np.array(attribute_value(attribute), np.float32)
+        case "value_int" | "value_ints":
+            return np.array(attribute_value(attribute), np.int64)
+    return np.array(attribute_value(attribute), object)
+
+
+def evaluated(
+    node: onnx.NodeProto, constants: Mapping[str, np.ndarray], opsets: Mapping[str, int]
+) -> list[np.ndarray] | None:
+    """A node's outputs, all of whose inputs are known; an output that it leaves out is empty. None: nobody can say."""
+    feeds = {name: constants[name] for name in dict.fromkeys(node.input) if name}
+    inputs = [onnx.ValueInfoProto(name=name, type=type_proto(type_of(value))) for name, value in feeds.items()]
+    outputs = [onnx.ValueInfoProto(name=name) for name in node.output if name]
+    graph = helper.make_graph([node], "fold", inputs, outputs)
+    imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
+    values = _run(helper.make_model(graph, opset_imports=imports, ir_version=_ORT_IR), feeds)
+    if values is None:
+        return None
+    by_name = dict(zip((o.name for o in outputs), values, strict=True))
+    return [by_name.get(name, np.empty(0)) for name in node.output]
+
+
+def _run(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray] | None:
+    import onnxruntime
+    from onnx.reference import ReferenceEvaluator
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return [np.asarray(value) for value in session.run(None, dict(feeds))]
+    except Exception:  # noqa: BLE001  onnxruntime has no common exception; the reference decides
+        pass
+    try:
+        return [np.asarray(value) for value in ReferenceEvaluator(model).run(None, dict(feeds))]
+    except Exception:  # noqa: BLE001  an op without an evaluator is not folded, and is lowered or reported as a node
+        return None
