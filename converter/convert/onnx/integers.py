@@ -1,4 +1,4 @@
-"""Integers narrower than Core ML's 32 bits: what leaves their range wraps around, as it does in numpy and onnxruntime."""
+"""Integers narrower than Core ML's 32 bits: what leaves their range wraps around, as in numpy and onnxruntime."""
 
 from converter.convert.onnx.builder import Var, mb
 

@@ -1,7 +1,7 @@
 """https://onnx.ai/onnx/operators, chapter logical: bits, which Core ML does not have and arithmetic says.
 
-A bit is the remainder by 2 of a quotient rounded down, of negative numbers too. No step leaves int32. Numbers of 64 bits
-and unsigned ones of 32 are taken where they lie in int32, as everywhere; their bits beyond copy the sign.
+A bit is the remainder by 2 of a quotient rounded down, of negative numbers too. No step leaves int32. Numbers of 64
+bits and unsigned ones of 32 are taken where they lie in int32, as everywhere; their bits beyond copy the sign.
 """
 
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from converter.convert.onnx.builder import (
     const,
     is_var,
     mb,
+    prod,
     shape_of,
 )
 from converter.convert.onnx.integers import bits_of, is_signed, wrapped
@@ -29,22 +30,22 @@ _LARGEST_POWER = 30  # of two, in int32
 
 
 @op
-def BitwiseAnd(A: Operand, B: Operand, types: ElementTypes) -> Var:
+def BitwiseAnd(A: Operand, B: Operand, *, types: ElementTypes) -> Var:
     return _bitwise(A, B, types, lambda x, y: mb.minimum(x=x, y=y))
 
 
 @op
-def BitwiseOr(A: Operand, B: Operand, types: ElementTypes) -> Var:
+def BitwiseOr(A: Operand, B: Operand, *, types: ElementTypes) -> Var:
     return _bitwise(A, B, types, lambda x, y: mb.maximum(x=x, y=y))
 
 
 @op
-def BitwiseXor(A: Operand, B: Operand, types: ElementTypes) -> Var:
+def BitwiseXor(A: Operand, B: Operand, *, types: ElementTypes) -> Var:
     return _bitwise(A, B, types, lambda x, y: mb.abs(x=mb.sub(x=x, y=y)))
 
 
 @op
-def BitwiseNot(X: Var, types: ElementTypes) -> Var:
+def BitwiseNot(X: Var, *, types: ElementTypes) -> Var:
     if is_signed(types[0]):
         return mb.sub(x=-1, y=X)
     if bits_of(types[0]) > 16:
@@ -56,16 +57,14 @@ def _bitwise(A: Operand, B: Operand, types: ElementTypes, combine: Callable[[Var
     """Every number as its bits along a new last axis, the two combined, and the numbers of the result."""
     shape = np.broadcast_shapes(_shape(A), _shape(B))
     rank = len(shape)
-    if rank > 4:  # noqa: PLR2004  no room for one axis more
-        A, B = _flat(A, shape), _flat(B, shape)
-        rank = 1
+    if rank > 4:
+        return reshape(_bitwise(_flat(A, shape), _flat(B, shape), types, combine), shape)
     width = min(bits_of(types[0]), 32)
     powers = [1 << min(place, _LARGEST_POWER) for place in range(width)]
     combined = combine(_bits(A, rank, powers), _bits(B, rank, powers))
-    signed = is_signed(types[0]) or width == 32  # noqa: PLR2004
+    signed = is_signed(types[0]) or width == 32
     weights = np.array([1 << place for place in range(width - 1)] + [(-1 if signed else 1) << width - 1], np.int64)
-    numbers = mb.reduce_sum(x=mb.mul(x=combined, y=const(weights)), axes=[-1], keep_dims=False)
-    return reshape(numbers, shape) if rank != len(shape) else numbers
+    return mb.reduce_sum(x=mb.mul(x=combined, y=const(weights)), axes=[-1], keep_dims=False)
 
 
 def _shape(x: Operand) -> tuple[int, ...]:
@@ -77,7 +76,7 @@ def _flat(x: Operand, shape: tuple[int, ...]) -> Operand:
         return np.broadcast_to(x, shape).reshape(-1)
     if shape_of(x) != shape:
         x = mb.add(x=x, y=const(np.zeros(shape, np.int32)))
-    return reshape(x, (-1,) if len(shape) == 1 else (int(np.prod(shape)),))
+    return reshape(x, (prod(shape),))
 
 
 def _bits(x: Operand, rank: int, powers: list[int]) -> Var:
@@ -120,12 +119,12 @@ def _shifted_left(X: Var, Y: Operand, element_type: str) -> Var:
     bits = min(bits_of(element_type), 32)
     if is_var(Y):
         places = _where_outside(Y, bits, bits)
-    elif bits_of(element_type) > 32 and (Y > _LARGEST_POWER).any():  # noqa: PLR2004
+    elif bits_of(element_type) > 32 and (Y > _LARGEST_POWER).any():
         raise Unsupported("a shift by more than 30 places would leave Core ML's 32 bits")
     else:
-        places = np.where((Y < 0) | (Y >= bits), bits, Y)
+        places = np.where((Y < 0) | (bits <= Y), bits, Y)
     factor = _of(np.array([1 << min(place, _LARGEST_POWER) for place in range(bits)] + [0]), places)
-    if bits < 32:  # noqa: PLR2004
+    if bits < 32:
         return wrapped(mb.mul(x=X, y=factor), element_type)
     modulus = _of(np.array([1 << min(31 - place, _LARGEST_POWER) for place in range(32)] + [1]), places)
     # By 0 places nothing is dropped, but 2 ** 31 is no int32: half of that number, counted twice.

@@ -57,10 +57,7 @@ def _classes(target: Operand, ignore_index: int | None) -> tuple[Operand, Operan
 
 
 def _taken(input: Var, classes: Operand) -> Var:
-    if is_var(classes):
-        places = mb.expand_dims(x=classes, axes=[1])
-    else:
-        places = const(np.expand_dims(classes, 1))
+    places = mb.expand_dims(x=classes, axes=[1]) if is_var(classes) else const(np.expand_dims(classes, 1))
     return mb.squeeze(x=mb.gather_along_axis(x=input, indices=places, axis=1), axes=[1])
 
 

@@ -55,7 +55,7 @@ def _merged(dims: list[int]) -> tuple[int, ...]:
 
 
 def _transform(given: int, length: int, inverse: int, onesided: int) -> Array:
-    """[bins, re and im, n, re and im]; of a longer signal the first `length` count, a shorter one is followed by zeros."""
+    """[bins, re and im, n, re and im]; of a longer signal the first `length` count, zeros follow a shorter one."""
     bins = length // 2 + 1 if onesided else length
     turns = np.arange(bins)[:, None] * np.arange(given)[None, :] % length / length
     angle = (1 if inverse else -1) * 2 * np.pi * turns
@@ -78,7 +78,7 @@ def STFT(
     signal: Var, frame_step: int, window: Array | None = None, frame_length: int | None = None, onesided: int = 1
 ) -> Var:
     """One convolution of the signal [N, length, parts], whose filters are the windowed waves."""
-    batch, samples, parts = shape_of(signal) if len(signal.shape) > 2 else (*shape_of(signal), 1)  # noqa: PLR2004
+    batch, samples, parts = shape_of(signal) if len(signal.shape) > 2 else (*shape_of(signal), 1)
     if onesided and parts != 1:
         raise Unsupported("onesided is for real input")
     length = frame_length if frame_length is not None else samples if window is None else len(window)

@@ -1,5 +1,14 @@
 """https://onnx.ai/onnx/operators, chapter tensor."""
 
-from converter.convert.onnx.ops.tensor import casting, indexing, joining, resampling, shape
+from converter.convert.onnx.ops.tensor import (
+    casting,
+    indexing,
+    joining,
+    padding,
+    resampling,
+    scattering,
+    selecting,
+    shape,
+)
 
-__all__ = ["casting", "indexing", "joining", "resampling", "shape"]
+__all__ = ["casting", "indexing", "joining", "padding", "resampling", "scattering", "selecting", "shape"]

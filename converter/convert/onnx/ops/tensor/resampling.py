@@ -23,7 +23,7 @@ from converter.convert.onnx.builder import (
 from converter.convert.onnx.ops.tables import ai_onnx
 from converter.convert.onnx.ops.tensor import interpolation
 from converter.convert.onnx.ops.tensor.interpolation import Axis, Sampling
-from converter.convert.onnx.ops.tensor.joining import Pad_11
+from converter.convert.onnx.ops.tensor.padding import Pad_11
 
 op = ai_onnx.op
 
