@@ -55,30 +55,21 @@ def test_every_node_without_a_lowering_is_named_with_op_opset_and_reason():
 
 
 def test_what_only_building_reveals_is_also_collected():
-    pool = {"kernel_shape": [2, 2], "dilations": [2, 2]}
     model = model_of(
-        node("MaxPool", ["x"], ["a"], "first", **pool),
+        node("Dropout", ["x", "half", "yes"], ["a"], "first"),
         node("Relu", ["a"], ["b"]),
-        node("MaxPool", ["b"], ["y"], "second", **pool),
-        inputs=(("x", FLOAT, [1, 1, 9, 9]),),
+        node("Dropout", ["b", "half", "yes"], ["y"], "second"),
+        constants={"half": np.float32(0.5), "yes": True},
     )
     error = refusal(model)
     assert isinstance(error, UnsupportedOpsError)
-    assert 'node "first" (MaxPool, opset 17): Core ML has no dilated pools' in str(error)
-    assert 'node "second" (MaxPool, opset 17): Core ML has no dilated pools' in str(error)
+    assert 'node "first" (Dropout, opset 17): it is in training mode' in str(error)
+    assert 'node "second" (Dropout, opset 17): it is in training mode' in str(error)
 
 
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        (
-            model_of(node("LRN", ["x"], ["y"], size=2), inputs=(("x", FLOAT, [1, 4, 5, 5]),)),
-            "only odd sizes",
-        ),
-        (
-            model_of(node("LRN", ["x"], ["y"], size=3), inputs=(("x", FLOAT, [1, 4, 5]),)),
-            "rank 3",
-        ),
         (
             model_of(node("Relu", ["x"], ["y"], "n", alpha=0.5)),
             "alpha",
@@ -91,8 +82,11 @@ def test_what_only_building_reveals_is_also_collected():
             "parameter 'shape' must be known at conversion",
         ),
         (
-            model_of(node("Dropout", ["x"], ["y", "mask"], "n"), outputs=("y",), opset=11),
-            'its output "mask" is not supported',
+            model_of(
+                node("BatchNormalization", ["x", *"sbmv"], ["y", "running", "c", "d", "e"], "n"),
+                constants=dict.fromkeys("sbmv", np.ones(3, np.float32)), opset=9,
+            ),
+            'its output "running" is not supported',
         ),
         (
             model_of(

@@ -1,5 +1,13 @@
 """https://onnx.ai/onnx/operators, chapter nn."""
 
-from converter.convert.onnx.ops.nn import convolution, normalization, passing, pooling
+from converter.convert.onnx.ops.nn import (
+    batch_normalization,
+    convolution,
+    deformation,
+    normalization,
+    passing,
+    pooling,
+    unpooling,
+)
 
-__all__ = ["convolution", "normalization", "passing", "pooling"]
+__all__ = ["batch_normalization", "convolution", "deformation", "normalization", "passing", "pooling", "unpooling"]

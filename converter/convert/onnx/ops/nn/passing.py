@@ -3,11 +3,16 @@
 import numpy as np
 
 from converter.convert.onnx.builder import (
+    NotConstant,
+    Operand,
+    OutputCount,
     Unsupported,
     Var,
     const,
+    is_var,
     mb,
     normal_axis,
+    precision,
     prod,
 )
 from converter.convert.onnx.ops.tables import ai_onnx
@@ -18,25 +23,63 @@ op = ai_onnx.op
 
 @op
 def Flatten(input: Shaped, axis: int = 1) -> Shaped:
-    if not all(isinstance(dim, int | np.integer) for dim in input.shape):
-        if axis == 1 and isinstance(input.shape[0], int | np.integer):
-            return mb.reshape(x=input, shape=(int(input.shape[0]), -1))
-        raise Unsupported("its input's shape is flexible")
-    shape = static_shape(input)
-    axis = normal_axis(axis, len(shape))
-    return reshape(input, (prod(shape[:axis]), prod(shape[axis:])))
+    axis = normal_axis(axis, len(input.shape))
+    dims = tuple(input.shape)
+    if _are_known(dims):
+        shape = static_shape(input)
+        return reshape(input, (prod(shape[:axis]), prod(shape[axis:])))
+    if _are_known(dims[:axis]):
+        return mb.reshape(x=input, shape=(prod(dims[:axis]), -1))
+    if _are_known(dims[axis:]):
+        return mb.reshape(x=input, shape=(-1, prod(dims[axis:])))
+    first = mb.slice_by_size(x=mb.shape(x=input), begin=[0], size=[axis])
+    rows = first if axis == 1 else mb.reduce_prod(x=first, axes=[0], keep_dims=True)
+    return mb.reshape(x=input, shape=mb.concat(values=[rows, np.array([-1], np.int32)], axis=0))
+
+
+def _are_known(dims: tuple[object, ...]) -> bool:
+    return all(isinstance(dim, int | np.integer) for dim in dims)
 
 
 @op
-def Dropout(data: Var, is_test: int = 0, ratio: float = 0.5) -> Var:
-    return data
+def Dropout(data: Var, is_test: int = 0, ratio: float = 0.5, *, outputs: OutputCount) -> tuple[Var, ...]:
+    """Opset 6 trains where is_test is 0; its mask is of the data's type."""
+    if not is_test and ratio:
+        raise Unsupported("it is in training mode (is_test = 0); export the model in eval mode")
+    return (data,) if outputs == 1 else (data, _filled(data, 1.0))
 
 
 @op
-def Dropout_12(data: Var, ratio: float = 0.5, training_mode: bool = False, seed: int | None = None) -> Var:
-    if training_mode:
-        raise Unsupported("it is in training mode; export the model in eval mode")
-    return data
+def Dropout_7(data: Var, ratio: float = 0.5, *, outputs: OutputCount) -> tuple[Var, ...]:
+    return (data,) if outputs == 1 else (data, _filled(data, 1.0))
+
+
+@op
+def Dropout_10(data: Var, ratio: float = 0.5, *, outputs: OutputCount) -> tuple[Var, ...]:
+    return (data,) if outputs == 1 else (data, _filled(data, True))
+
+
+@op
+def Dropout_12(
+    data: Var, ratio: Operand = 0.5, training_mode: bool = False, seed: int | None = None, *, outputs: OutputCount
+) -> tuple[Var, ...]:
+    if training_mode and is_var(ratio):
+        raise NotConstant("ratio")
+    if training_mode and np.any(ratio):
+        raise Unsupported("it is in training mode, which draws random numbers; export the model in eval mode")
+    return (data,) if outputs == 1 else (data, _filled(data, True))
+
+
+def _filled(like: Var, value: float | bool) -> Var:
+    """The value in every place of a tensor's shape."""
+    typed = np.bool_(value) if isinstance(value, bool) else np.array(value, _float_type())[()]
+    if _are_known(tuple(like.shape)):
+        return mb.const(val=np.full(tuple(like.shape), typed))
+    return mb.fill(shape=mb.shape(x=like), value=typed)
+
+
+def _float_type() -> type:
+    return np.float16 if precision.get() == "fp16" else np.float32
 
 
 @op

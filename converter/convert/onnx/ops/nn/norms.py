@@ -1,0 +1,21 @@
+"""Sums of powers, which leave float16's range long before their roots do."""
+
+from collections.abc import Callable
+
+from converter.convert.onnx.builder import Unsupported, Var, cast, dtype_name, mb
+
+
+def in_float32(compute: Callable[..., Var], x: Var) -> Var:
+    """What `compute` makes of x, in float32 even where x is float16: squares and long sums leave float16's range."""
+    return cast(compute(cast(x, "fp32")), dtype_name(x))
+
+
+def lp_norm(x: Var, p: int, summed: Callable[[Var], Var]) -> Var:
+    """The p-th root of what `summed` makes of the p-th powers."""
+    if p == 1:
+        return summed(mb.abs(x=x))
+    if p == 2:
+        return mb.sqrt(x=summed(mb.square(x=x)))
+    if p < 1:
+        raise Unsupported(f"p = {p} makes no norm")
+    return mb.pow(x=summed(mb.pow(x=mb.abs(x=x), y=float(p))), y=1 / p)
