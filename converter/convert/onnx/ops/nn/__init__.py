@@ -1,6 +1,7 @@
 """https://onnx.ai/onnx/operators, chapter nn."""
 
 from converter.convert.onnx.ops.nn import (
+    attention,
     batch_normalization,
     convolution,
     deformation,
@@ -10,4 +11,13 @@ from converter.convert.onnx.ops.nn import (
     unpooling,
 )
 
-__all__ = ["batch_normalization", "convolution", "deformation", "normalization", "passing", "pooling", "unpooling"]
+__all__ = [
+    "attention",
+    "batch_normalization",
+    "convolution",
+    "deformation",
+    "normalization",
+    "passing",
+    "pooling",
+    "unpooling",
+]
