@@ -142,7 +142,11 @@ def converted(case: Case, inputs: Sequence[Any], folder: Path) -> tuple[Path, fr
     import converter
 
     path = folder / f"{case.name}.mlpackage"
-    baked: frozenset[str] = frozenset()
+    baked = frozenset(  # an empty tensor, which Core ML does not have, tells the conversion nothing but its shape
+        value.name
+        for value, given in zip(case.model.graph.input, inputs, strict=False)
+        if isinstance(given, np.ndarray) and not given.size
+    )
     for _ in range(_BAKED_ROUNDS):
         try:
             converter.convert_onnx(with_constants(case.model, inputs, baked), path, compute_precision="float32")
