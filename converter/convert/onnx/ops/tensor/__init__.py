@@ -6,9 +6,10 @@ from converter.convert.onnx.ops.tensor import (
     joining,
     padding,
     resampling,
+    sampling,
     scattering,
     selecting,
     shape,
 )
 
-__all__ = ["casting", "indexing", "joining", "padding", "resampling", "scattering", "selecting", "shape"]
+__all__ = ["casting", "indexing", "joining", "padding", "resampling", "sampling", "scattering", "selecting", "shape"]
