@@ -95,11 +95,11 @@ def gathered(X: Var, images: Var, taps: Sequence[Taps]) -> Var:
     """X [N, C, sides] at points: [batch, points, C]; `images` [batch, points or 1, 1] are places on X's first axis."""
     flat, weight = joined(X, images, taps)
     batch, points, count = shape_of(flat)
-    values = _values(X, flat)
+    read = elements(X, flat)
     if weight is None:
-        return reshape(values, (batch, points, -1))
+        return reshape(read, (batch, points, -1))
     weight = cast(reshape(weight, (batch, points, 1, count)), dtype_name(X))
-    return mb.squeeze(x=mb.matmul(x=weight, y=values), axes=[2])
+    return mb.squeeze(x=mb.matmul(x=weight, y=read), axes=[2])
 
 
 def joined(X: Var, images: Var, taps: Sequence[Taps]) -> tuple[Var, Var | None]:
@@ -120,7 +120,7 @@ def joined(X: Var, images: Var, taps: Sequence[Taps]) -> tuple[Var, Var | None]:
     return index, weight
 
 
-def _values(X: Var, flat: Var) -> Var:
+def elements(X: Var, flat: Var) -> Var:
     """[batch, points, taps, C]"""
     size, channels, *sides = shape_of(X)
     order = (0, *range(2, 2 + len(sides)), 1)
