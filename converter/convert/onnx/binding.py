@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from converter.convert.onnx.builder import ElementTypes, Operand, OutputCount, Unsupported
+from converter.convert.onnx.builder import ElementTypes, Operand, OutputCount, Sizes, Unsupported
 from converter.convert.onnx.graph import Node, TensorType
 from converter.convert.onnx.ops import TABLES
 from converter.convert.onnx.views import Shaped
@@ -46,7 +46,11 @@ def bind(node: Node, types: Mapping[str, TensorType], adapt: Adapt) -> Callable[
 
 def must_be_known(parameter: Parameter) -> bool:
     """Whether a parameter's type asks for a value that is known at conversion."""
-    return parameter.annotation not in (Any, Shaped, Operand)
+    return parameter.annotation not in (Any, Shaped, Operand) and not is_sizes(parameter)
+
+
+def is_sizes(parameter: Parameter) -> bool:
+    return parameter.annotation in (Sizes, Sizes | None)
 
 
 def known(array: np.ndarray, parameter: Parameter) -> Any:

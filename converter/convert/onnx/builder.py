@@ -16,13 +16,15 @@ import numpy as np
 # What a parameter's type says. A Var is a value of the running model; a constant arrives as a constant Var. An Operand
 # is an array where it is constant, else a Var. What the standard does not pass: an OutputCount is how many outputs the
 # node has; ElementTypes are ONNX's names of its inputs' element types ('' where not known), which tell an int8 from an
-# int64 where Core ML has one integer. Every other type (but views.Shaped) must be known at conversion, and arrives as
+# int64 where Core ML has one integer. Sizes are integers that follow from shapes: each an int, or a Var of shape [1]
+# where it is flexible. Every other type (but views.Shaped) must be known at conversion, and arrives as
 # that Python value.
 Var: TypeAlias = Any
 Array: TypeAlias = np.ndarray
 Operand: TypeAlias = np.ndarray | Any
 OutputCount = NewType("OutputCount", int)
 ElementTypes = NewType("ElementTypes", tuple[str, ...])
+Sizes: TypeAlias = tuple[Any, ...]
 Ints: TypeAlias = tuple[int, ...]
 Body: TypeAlias = Callable[..., list[Any]]  # an attribute that is a graph: builds it in the block at hand
 Floats: TypeAlias = tuple[float, ...]

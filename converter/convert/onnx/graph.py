@@ -1,7 +1,7 @@
 """What `prepare` hands to `lower`: a checked, typed graph without local functions and without foldable nodes."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -71,7 +71,8 @@ class Graph:
     """A model: nodes in topological order, every constant by name, and the types that ONNX infers.
 
     `inputs` excludes initializers. `outputs` are values, `output_names` what the model calls them. `types` lacks a
-    value whose type ONNX cannot tell.
+    value whose type ONNX cannot tell. `sizes` are vectors that follow from the inputs' shapes alone: each element, None
+    where it is flexible.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Graph:
     nodes: tuple[Node, ...]
     constants: Mapping[str, np.ndarray]
     types: Mapping[str, TensorType]
+    sizes: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)
 
 
 def every(nodes: Iterable[Node]) -> Iterator[Node]:

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from converter.convert.onnx import builder
-from converter.convert.onnx.binding import Input, bind, known, must_be_known
+from converter.convert.onnx.binding import Input, bind, is_sizes, known, must_be_known
 from converter.convert.onnx.boundary import entry, interface_of, name_outputs, placeholder, reserve_names, unique
 from converter.convert.onnx.builder import Body, NotConstant, Operand, Unsupported, Var, mb, mil_dtype
 from converter.convert.onnx.graph import Graph, Node, Subgraph
 from converter.convert.onnx.prepare import bound_inputs, match_inputs
+from converter.convert.onnx.sizes import pinned
 from converter.convert.onnx.support import Support, examined, refused, unsupported
 from converter.convert.onnx.views import Shaped, View, tensor
 from converter.errors import ConversionError
@@ -67,6 +68,9 @@ def lower(graph: Graph, *, interface: Interface | None, target: Target) -> tuple
     return program, list(PASSES)
 
 
+    """A subgraph holds nodes that cannot be lowered and that nothing can stand in for."""
+
+
 @dataclass
 class _Lowering:
     """The values built so far, by ONNX name."""
@@ -96,6 +100,7 @@ class _Lowering:
             try:
                 self.values.update(self._lower(node))
             except (BindError, Unsupported) as error:
+                self._stand_in(node)
                 self._refuse(refused(node, error))
             except ConversionError:
                 raise
@@ -112,6 +117,7 @@ class _Lowering:
 
     def _enter(self, graph: Subgraph) -> Body:
         """A subgraph as a lowering has it: a function that builds it in the MIL block at hand."""
+
 
         def build(*inputs: Var) -> list[Var]:
             around = self.values
@@ -192,6 +198,8 @@ class _Lowering:
         x = x if parameter.annotation == Shaped else tensor(x)
         if precision != self.precision and not isinstance(x, View) and builder.is_float(x):
             x = builder.cast(x, precision)
+        if is_sizes(parameter):
+            return self._sizes(value.name, array, parameter)
         return x
 
     def _var(self, name: str, array: np.ndarray | None, precision: str) -> Shaped:
@@ -200,6 +208,17 @@ class _Lowering:
         key = f"{name}:{precision}"
         if key not in self.values:
             dtype = np.float16 if precision == "fp16" else np.float32
+    def _sizes(self, name: str, array: np.ndarray | None, parameter: Parameter) -> tuple[Any, ...]:
+        """Integers that follow from shapes, each in a Var of its own where it is flexible."""
+        if array is not None:
+            return tuple(int(size) for size in array.reshape(-1))
+        if name not in self.graph.sizes:
+            raise NotConstant(parameter.name)
+        return tuple(
+            mb.slice_by_index(x=self.values[name], begin=[axis], end=[axis + 1]) if size is None else size
+            for axis, size in enumerate(self.graph.sizes[name])
+        )
+
             self.values[key] = mb.const(
                 val=builder.narrow(array, dtype), name=unique(f"{name}_{precision}", self.names)
             )
@@ -216,6 +235,8 @@ class _Lowering:
         ):
             raise ConversionError(
                 f'output "{name}" was built with shape {list(shape)}, the model says {list(type_.shape)}',
+        if type_.shape is not None and not isinstance(value, View):
+            value = pinned(value, type_.shape)
                 where=(str(node),),
                 fix="this is a fault of the converter; please report it with the model",
             )

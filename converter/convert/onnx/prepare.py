@@ -16,9 +16,10 @@ from converter.convert.onnx.builder import Unsupported
 from converter.convert.onnx.graph import Dim, Graph, Node, Subgraph, TensorType
 from converter.convert.onnx.opsets import checked_opsets
 from converter.convert.onnx.protos import initializers, tensor_type, type_proto
+from converter.convert.onnx.symbolic import Bounds
 from converter.convert.onnx.walk import Scope, Walk, tensors
 from converter.errors import ConversionError, SourceError
-from converter.model import ImageInput, Interface, Range
+from converter.model import ImageInput, Interface, Range, TensorInput
 
 _PRUNED_BYTES = 1024  # initializers above this size are hidden from the checker and the inliner, which copy models
 
@@ -42,6 +43,7 @@ def prepare(model: onnx.ModelProto | Path, *, interface: Interface | None = None
         openers=unroll.OPENERS | sequences.OPENERS,
         taken={*constants, *inputs, *(name for node in skeleton.graph.node for name in node.output)},
         ir_version=skeleton.ir_version,
+        bounds={} if interface is None else flexible_bounds(protos, interface),
     )
     scope = Scope(opsets)
     for node in skeleton.graph.node:
@@ -59,6 +61,7 @@ def prepare(model: onnx.ModelProto | Path, *, interface: Interface | None = None
         constants=walk.constants,
         types=walk.types,
     )
+        sizes=walk.sizes.vectors(),
     return without_dead_nodes(fuse.fuse(without_dead_nodes(graph)))
 
 
@@ -182,6 +185,29 @@ def match_inputs(names: Sequence[str], interface: Interface) -> dict[str, Any]:
 
 
 def _given_shape(given: Any) -> tuple[int | None, ...]:
+def flexible_bounds(protos: Mapping[str, onnx.TypeProto], interface: Interface) -> dict[str, Bounds]:
+    """Of each flexible dimension by name; one that several inputs share keeps to what all of them allow."""
+    found: dict[str, Bounds] = {}
+    for name, given in match_inputs(tuple(protos), interface).items():
+        for dim, (low, high) in zip(tensor_type(protos[name]).shape or (), _given_bounds(given), strict=False):
+            if isinstance(dim, str):
+                least, most = found.get(dim, (low, high))
+                found[dim] = (max(low, least), min(high, most))
+    return found
+
+
+def _given_bounds(given: ImageInput | TensorInput) -> list[Bounds]:
+    if isinstance(given, ImageInput):
+        ranges: Sequence[int | Range] = (1, given.channels, *(given.ranges or given.size))
+        shapes: list[tuple[int, ...]] = [(1, given.channels, *size) for size in (given.size, *given.enumerated)]
+    else:
+        ranges, shapes = given.shape, [given.default_shape, *given.enumerated]
+    return [
+        (dim.lower, dim.upper) if isinstance(dim, Range) else (min(sizes), max(sizes))
+        for dim, *sizes in zip(ranges, *shapes, strict=True)
+    ]
+
+
     """The input's shape, None where it is flexible."""
     if isinstance(given, ImageInput):
         sizes = [given.size, *given.enumerated]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from converter.convert.onnx.binding import Input, bind, find, must_be_known
+from converter.convert.onnx.binding import Input, bind, find, is_sizes, must_be_known
 from converter.convert.onnx.builder import NotConstant, Unsupported
 from converter.convert.onnx.graph import Graph, Node, every
 from converter.convert.onnx.prepare import prepare
@@ -37,7 +37,7 @@ def examined(graph: Graph, node: Node) -> Support:
     needs = []
 
     def adapt(value: Any, parameter: Parameter) -> Any:
-        if isinstance(value, Input) and must_be_known(parameter) and value.name not in graph.constants:
+        if isinstance(value, Input) and value.name not in graph.constants and _is_needed(value.name, parameter, graph):
             needs.append((value.name, parameter.name))
         return value
 
@@ -49,6 +49,10 @@ def examined(graph: Graph, node: Node) -> Support:
         names, parameters = zip(*needs, strict=True)
         return Support(node, str(NotConstant(*parameters)), names)
     return Support(node, "")
+
+
+def _is_needed(name: str, parameter: Parameter, graph: Graph) -> bool:
+    return must_be_known(parameter) or (is_sizes(parameter) and name not in graph.sizes)
 
 
 def refused(node: Node, error: BindError | Unsupported) -> Support:

@@ -18,6 +18,7 @@ from converter.convert.onnx.builder import NotConstant, Unsupported
 from converter.convert.onnx.graph import Node, Subgraph, TensorType
 from converter.convert.onnx.infer import Inference
 from converter.convert.onnx.protos import attribute_value, initializers, tensor_type, type_of, type_proto
+from converter.convert.onnx.symbolic import Bounds, Known
 
 AI_ONNX = ("", "ai.onnx")
 _SYNTHETIC_OPSET = 18  # of nodes that stand in no file
@@ -112,9 +113,11 @@ class Walk:
     types: dict[str, TensorType] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
     visited: int = 0
+    bounds: Mapping[str, Bounds] = field(default_factory=dict)  # of flexible dimensions
 
     def __post_init__(self) -> None:
         for name, proto in self.protos.items():
+        self.sizes = Known(self.constants, self.types, self.bounds)
             self.types[name] = tensor_type(proto)
         for name, value in self.constants.items():
             self._hold(name, value)
@@ -245,10 +248,12 @@ class Walk:
             return self._filled_in(self.call(function, call), [types.get(name) for name in outputs])
         for name, proto in types.items():
             self._type(name, proto)
-        if all(self._is_empty(name) for name in outputs if name):
-            return list(outputs)
         attributes = {name: attribute_value(attribute) for name, attribute in call.attributes.items()}
         self.nodes.append(_node(call, inputs, outputs, attributes))
+        if call.domain == "":
+            self._size(call.op_type, inputs, outputs, attributes)
+        if all(name in self.constants or self._is_empty(name) for name in outputs if name):
+            return list(outputs)
         return list(outputs)
 
     def _simplified(self, call: Call) -> Call:
@@ -262,8 +267,32 @@ class Walk:
             full = tuple(name for name in call.inputs if (value := self.known(name)) is None or value.size)
             return replace(call, inputs=full or call.inputs)
         return call
+        if (call.domain, call.op_type) in (("", "Reshape"), ("", "Expand"), ("", "Slice")):
+            attributes = {name: attribute_value(attribute) for name, attribute in call.attributes.items()}
+            said = self.sizes.shorter(call.op_type, tensors(call.inputs), attributes) or {}
+            if said:
+                places = [self.constant(said[i]) if i in said else name for i, name in enumerate(call.inputs)]
+                kept = {name: value for name, value in call.attributes.items() if name != "allowzero"}
+                return replace(call, inputs=tuple(places), attributes=kept)
 
     def _folded(self, call: Call, node: onnx.NodeProto) -> list[np.ndarray] | None:
+    def _size(self, op_type: str, inputs: Sequence[str], outputs: Sequence[str], attributes: Mapping[str, Any]) -> None:
+        """Say what is known of a node's sizes: the shape of its first output, and values that are sizes themselves."""
+        for name in outputs:
+            type_ = self.types.get(name)
+            if type_ is None or (type_.shape is not None and None not in type_.shape):
+                continue
+            ruled = op_type if name == outputs[0] else ""
+            shape = self.sizes.refined(ruled, inputs, name, type_.shape, attributes)
+            if shape is not None:
+                self._type(name, type_proto(replace(type_, shape=shape)))
+        self.sizes.follow(op_type, inputs, outputs, attributes)
+        for name in outputs:
+            type_ = self.types.get(name)
+            value = self.sizes.plain(name, type_.dtype) if type_ is not None else None
+            if value is not None:
+                self._hold(name, value)
+
         """The node's outputs where they are known, else None."""
         if call.domain != "":
             return None

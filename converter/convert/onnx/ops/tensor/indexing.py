@@ -6,6 +6,7 @@ from converter.convert.onnx.builder import (
     Array,
     Ints,
     Operand,
+    Sizes,
     Unsupported,
     Var,
     cast,
@@ -20,6 +21,7 @@ from converter.convert.onnx.builder import (
     shape_of,
 )
 from converter.convert.onnx.ops.tables import ai_onnx
+from converter.convert.onnx.sizes import Size, is_static, size_of, vector
 
 op = ai_onnx.op
 
@@ -29,14 +31,18 @@ def Gather(data: Var, indices: Operand, axis: int = 0) -> Var:
     axis = normal_axis(axis, len(data.shape))
     if is_var(indices):
         return taken(data, from_the_end(indices, data, axis), axis)
-    if (indices < 0).any():
-        indices = np.where(indices < 0, indices + shape_of(data)[axis], indices)
+    if is_static(data.shape[axis]):
+        indices = np.where(indices < 0, indices + int(data.shape[axis]), indices)
+    if indices.ndim and (indices < 0).any():
+        size = mb.mul(x=size_of(data, axis), y=const((indices < 0).astype(np.int32)))
+        return taken(data, mb.add(x=size, y=const(indices)), axis)
     if indices.ndim:
         return taken(data, const(indices), axis)
     begin, end, others = [0] * len(data.shape), [0] * len(data.shape), [True] * len(data.shape)
     begin[axis], end[axis], others[axis] = int(indices), int(indices) + 1, False
+    to_the_end = [other or int(indices) == -1 for other in others]
     # Without squeeze_mask, which a NeuralNetwork knows from iOS14 on.
-    one = mb.slice_by_index(x=data, begin=begin, end=end, begin_mask=others, end_mask=others)
+    one = mb.slice_by_index(x=data, begin=begin, end=end, begin_mask=others, end_mask=to_the_end)
     return mb.squeeze(x=one, axes=[axis])
 
 
@@ -49,36 +55,71 @@ def taken(x: Var, places: Var, axis: int) -> Var:
 
 def from_the_end(indices: Var, data: Var, axis: int) -> Var:
     """Computed indices with the negative ones counted from the front: from iOS17 on Core ML takes no others."""
-    size = (
-        mb.gather(x=mb.shape(x=data), indices=axis, axis=0) if not _static(data.shape[axis]) else int(data.shape[axis])
-    )
+    size = size_of(data, axis)
+    if is_var(size):
+        size = mb.squeeze(x=size, axes=[0])
     negative = mb.less(x=indices, y=0)
     return mb.select(cond=negative, a=mb.add(x=indices, y=size), b=indices)
 
 
-def _static(dim: object) -> bool:
-    return isinstance(dim, int | np.integer)
-
-
 @op
-def Slice(data: Var, starts: Ints, ends: Ints, axes: Ints | None = None, steps: Ints | None = None) -> Var:
+def Slice(data: Var, starts: Sizes, ends: Sizes, axes: Ints | None = None, steps: Ints | None = None) -> Var:
     rank = len(data.shape)
     axes = tuple(normal_axis(a, rank) for a in axes) if axes is not None else tuple(range(len(starts)))
     steps = steps if steps is not None else (1,) * len(starts)
     begin, end, stride = [0] * rank, [0] * rank, [1] * rank
     begin_mask, end_mask = [True] * rank, [True] * rank
+    computed: dict[int, tuple[Size, Size, int]] = {}
     for axis, first, last, step in zip(axes, starts, ends, steps, strict=True):
         size = data.shape[axis]
-        if not _static(size):
-            raise Unsupported("it slices a flexible dimension")
+        if not is_static(size) or is_var(first) or is_var(last):
+            computed[axis] = (first, last, step)
+            continue
         a, b, _ = slice(first, last, step).indices(int(size))
         if len(range(a, b, step)) == 0:
             raise Unsupported("its result is empty, which Core ML cannot hold")
         begin[axis], end[axis], stride[axis] = a, max(b, 0), step
         begin_mask[axis], end_mask[axis] = False, b < 0 or (step > 0 and b == size)
-    if all(begin[a] == 0 and stride[a] == 1 and end_mask[a] for a in range(rank)):
+    if not all(begin[a] == 0 and stride[a] == 1 and end_mask[a] for a in range(rank)):
+        data = mb.slice_by_index(x=data, begin=begin, end=end, stride=stride, begin_mask=begin_mask, end_mask=end_mask)
+    return _sliced(data, computed)
+
+
+def _sliced(data: Var, cuts: dict[int, tuple[Size, Size, int]]) -> Var:
+    """Start, end and step of axes that are flexible, or are cut where only the running model knows."""
+    rank = len(data.shape)
+    begin: list[Size] = [0] * rank
+    end: list[Size] = [0] * rank
+    stride, begin_mask, end_mask = [1] * rank, [True] * rank, [True] * rank
+    for axis, (first, last, step) in cuts.items():
+        stride[axis] = step
+        first_masked = not is_var(first) and (first == 0 if step > 0 else first in (-1, _LAST))
+        last_masked = not is_var(last) and (last >= _LAST if step > 0 else last <= -_LAST)
+        if step < 0 and not (first_masked and last_masked):
+            raise Unsupported("it slices a flexible dimension backwards, and not from end to end")
+        begin_mask[axis], end_mask[axis] = first_masked, last_masked
+        begin[axis] = 0 if first_masked else within(first, data, axis)
+        end[axis] = 0 if last_masked else within(last, data, axis)
+    if all(begin_mask[a] and end_mask[a] and stride[a] == 1 for a in range(rank)):
         return data
-    return mb.slice_by_index(x=data, begin=begin, end=end, stride=stride, begin_mask=begin_mask, end_mask=end_mask)
+    return mb.slice_by_index(
+        x=data, begin=vector(begin), end=vector(end), stride=stride, begin_mask=begin_mask, end_mask=end_mask
+    )
+
+
+def within(place: Size, data: Var, axis: int) -> Size:
+    """A place along an axis, from -size to size: what lies beyond stands for the first or the last."""
+    size = size_of(data, axis)
+    if not is_var(place) and place in (0, 1, -1):  # no axis is empty
+        return place
+    if is_var(place) or place > 0:
+        place = mb.minimum(x=place, y=size) if is_var(place) or is_var(size) else min(place, size)
+    if is_var(place) or place < 0:
+        place = mb.maximum(x=place, y=mb.mul(x=size, y=-1) if is_var(size) else -size)
+    return place
+
+
+_LAST = (1 << 31) - 1  # and beyond: to the end
 
 
 @op
@@ -86,7 +127,7 @@ def GatherElements(data: Var, indices: Operand, axis: int = 0) -> Var:
     """Of the other axes as much as the indices have, which Core ML wants to be all."""
     axis = normal_axis(axis, len(data.shape))
     others = [a for a in range(len(data.shape)) if a != axis]
-    if any(_static(data.shape[a]) and data.shape[a] != indices.shape[a] for a in others):
+    if any(is_static(data.shape[a]) and data.shape[a] != indices.shape[a] for a in others):
         ends = tuple(int(indices.shape[a]) for a in others)
         data = Slice(data, (0,) * len(others), ends, tuple(others))
     places = from_the_end(indices, data, axis) if is_var(indices) else const(_counted(indices, shape_of(data)[axis]))
@@ -138,12 +179,28 @@ def OneHot(indices: Var, depth: int, values: Operand, axis: int = -1) -> Var:
 
 @op
 def Trilu(input: Var, k: int = 0, upper: int = 1) -> Var:
-    rows, columns = shape_of(input)[-2:]
-    ones = np.ones((rows, columns), bool)
-    mask = const(np.triu(ones, k) if upper else np.tril(ones, k))
+    mask = _triangle(input, k, bool(upper))
     if is_bool(input):
         return mb.logical_and(x=input, y=mask)
     return mb.select(cond=mask, a=input, b=const(0.0, like=input) if is_float(input) else 0)
+
+
+def _triangle(x: Var, k: int, upper: bool) -> Var:
+    """Where the last two axes are kept: the column less the row is k or more in an upper triangle."""
+    rank = len(x.shape)
+    if is_static(x.shape[-2]) and is_static(x.shape[-1]):
+        ones = np.ones((int(x.shape[-2]), int(x.shape[-1])), bool)
+        return const(np.triu(ones, k) if upper else np.tril(ones, k))
+    rows, columns = (_counted(size_of(x, rank + axis)) for axis in (-2, -1))
+    below = mb.sub(x=mb.expand_dims(x=columns, axes=[0]), y=mb.expand_dims(x=rows, axes=[1]))
+    return mb.greater_equal(x=below, y=k) if upper else mb.less_equal(x=below, y=k)
+
+
+def _counted(size: Size) -> Var:
+    """[0, 1, ... size - 1]"""
+    if not is_var(size):
+        return const(np.arange(size, dtype=np.int32))
+    return mb.range_1d(start=0, end=mb.squeeze(x=size, axes=[0]), step=1)
 
 
 @op
@@ -151,11 +208,21 @@ def Where(condition: Var, X: Var, Y: Var) -> Var:
     return chosen(condition, X, Y)
 
 
+def _covers(condition: Var, x: Var, y: Var) -> bool:
+    """Whether x and y, broadcast, surely have every axis of the condition."""
+    rank = max(len(v.shape) for v in (condition, x, y))
+    full = ((*[1] * (rank - len(v.shape)), *v.shape) for v in (condition, x, y))
+    if len(condition.shape) > max(len(x.shape), len(y.shape)):
+        return False
+    return all(
+        (is_static(c) and c == 1) or any(c == d or (is_static(d) and d > 1) for d in (a, b))
+        for c, a, b in zip(*full, strict=True)
+    )
+
+
 def chosen(condition: Var, x: Var, y: Var) -> Var:
     """MIL's `select`, which takes its result's shape from x and y alone, so that x must have all of it."""
-    if np.broadcast_shapes(tuple(x.shape), tuple(y.shape)) != np.broadcast_shapes(
-        tuple(condition.shape), tuple(x.shape), tuple(y.shape)
-    ):
+    if not _covers(condition, x, y):
         if is_bool(x):
             x = mb.logical_or(x=mb.logical_and(x=condition, y=False), y=x)
         else:

@@ -6,9 +6,9 @@ from converter.convert.onnx.builder import (
     Unsupported,
     Var,
     mb,
-    shape_of,
 )
 from converter.convert.onnx.ops.tables import ai_onnx
+from converter.convert.onnx.sizes import is_static
 
 op = ai_onnx.op
 
@@ -22,8 +22,10 @@ def Concat(*inputs: Var, axis: int) -> Var:
 def Split(
     input: Var, split: Ints | None = None, axis: int = 0, num_outputs: int | None = None, *, outputs: OutputCount
 ) -> tuple[Var, ...]:
-    size = shape_of(input)[axis]
     if split is None:
+        if not is_static(input.shape[axis]):
+            raise Unsupported("it splits a flexible dimension into equal parts")
+        size = int(input.shape[axis])
         chunk = -(-size // outputs)
         split = tuple(min(chunk, size - chunk * place) for place in range(outputs))
     if min(split) <= 0:

@@ -4,22 +4,28 @@ import numpy as np
 
 from converter.convert.onnx.builder import (
     Ints,
+    Sizes,
     Unsupported,
     Var,
+    is_var,
     mb,
     normal_axis,
     shape_of,
 )
 from converter.convert.onnx.ops.tables import ai_onnx
-from converter.convert.onnx.views import Shaped, reshape, static_shape, transpose
+from converter.convert.onnx.sizes import is_flexible, reshaped, size_of
+from converter.convert.onnx.views import Shaped, reshape, static_shape, tensor, transpose
 
 op = ai_onnx.op
 
 
 @op
-def Reshape(data: Shaped, shape: Ints, allowzero: int = 0) -> Shaped:
-    if not all(isinstance(dim, int | np.integer) for dim in data.shape):
-        return mb.reshape(x=data, shape=shape)
+def Reshape(data: Shaped, shape: Sizes, allowzero: int = 0) -> Shaped:
+    if is_flexible(data) or any(is_var(size) for size in shape):
+        data = tensor(data)
+        return reshaped(
+            data, [size_of(data, a) if not is_var(s) and s == 0 and not allowzero else s for a, s in enumerate(shape)]
+        )
     given = static_shape(data)
     dims = [given[axis] if dim == 0 and not allowzero else dim for axis, dim in enumerate(shape)]
     if -1 in dims:
@@ -39,8 +45,8 @@ def Squeeze(data: Shaped, axes: Ints | None = None) -> Shaped:
     gone = (
         {normal_axis(a, len(shape)) for a in axes} if axes is not None else {a for a, d in enumerate(shape) if d == 1}
     )
-    if not all(isinstance(dim, int | np.integer) for dim in shape):
-        return mb.squeeze(x=data, axes=sorted(gone))
+    if is_flexible(data):
+        return mb.squeeze(x=data, axes=sorted(gone)) if gone else data
     return reshape(data, [dim for axis, dim in enumerate(shape) if axis not in gone])
 
 
@@ -48,8 +54,8 @@ def Squeeze(data: Shaped, axes: Ints | None = None) -> Shaped:
 def Unsqueeze(data: Shaped, axes: Ints) -> Shaped:
     rank = len(data.shape) + len(axes)
     new = {normal_axis(axis, rank) for axis in axes}
-    if not all(isinstance(dim, int | np.integer) for dim in data.shape):
-        return mb.expand_dims(x=data, axes=sorted(new))
+    if is_flexible(data):
+        return mb.expand_dims(x=data, axes=sorted(new)) if new else data
     dims = iter(data.shape)
     return reshape(data, [1 if axis in new else next(dims) for axis in range(rank)])
 
@@ -59,6 +65,8 @@ def Shape(data: Var, end: int | None = None, start: int = 0) -> Var:
     """Of a flexible shape; a fixed one was folded."""
     rank = len(data.shape)
     chosen = list(range(rank))[slice(start, end)]
+    if len(chosen) == rank:
+        return mb.shape(x=data)
     return mb.slice_by_index(x=mb.shape(x=data), begin=[chosen[0]], end=[chosen[-1] + 1])
 
 
