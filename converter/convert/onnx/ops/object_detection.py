@@ -1,9 +1,8 @@
-"""https://onnx.ai/onnx/operators, chapter object_detection; and MaxRoiPool, which onnx files under nn."""
+"""https://onnx.ai/onnx/operators, chapter object_detection."""
 
 import numpy as np
 
 from converter.convert.onnx.builder import (
-    Ints,
     Unsupported,
     Var,
     cast,
@@ -139,39 +138,6 @@ def _points(first: Var, size: Var, count: int, ratio: int, side: int) -> Taps:
     weight = mb.stack(values=[mb.sub(x=1.0, y=share), share], axis=2)
     weight = mb.mul(x=weight, y=mb.expand_dims(x=cast(inside, "fp32"), axes=[2]))
     return Taps(cast(index, "int32"), weight)
-
-
-@op
-def MaxRoiPool(X: Var, rois: Var, *, pooled_shape: Ints, spatial_scale: float = 1.0) -> Var:
-    """rois are [image, x1, y1, x2, y2], rounded to pixels; a bin without pixels is 0."""
-    images, *corners = mb.split(x=cast(rois, "fp32"), num_splits=5, axis=1)
-    x1, y1, x2, y2 = (_rounded(mb.mul(x=x, y=spatial_scale)) for x in corners)
-    pixels = mb.gather(x=X, indices=cast(mb.squeeze(x=images, axes=[1]), "int32"), axis=0)
-    rows = _pooled(pixels, y1, y2, pooled_shape[0], 2)
-    pooled = _pooled(rows, x1, x2, pooled_shape[1], 3)
-    lowest = float(np.finfo(np.float16 if dtype_name(X) == "fp16" else np.float32).min)
-    return mb.select(cond=mb.less_equal(x=pooled, y=lowest), a=mb.mul(x=pooled, y=0.0), b=pooled)
-
-
-def _rounded(x: Var) -> Var:
-    """Halves away from zero."""
-    return mb.mul(x=mb.sign(x=x), y=mb.floor(x=mb.add(x=mb.abs(x=x), y=0.5)))
-
-
-def _pooled(x: Var, first: Var, last: Var, count: int, axis: int) -> Var:
-    """The maximum in each of `count` bins of every box along an axis; the lowest number where a bin is empty."""
-    side = shape_of(x)[axis]
-    lowest = float(np.finfo(np.float16 if dtype_name(x) == "fp16" else np.float32).min)
-    bin_size = mb.mul(x=mb.maximum(x=mb.add(x=mb.sub(x=last, y=first), y=1.0), y=1.0), y=1 / count)
-    pixels = const(np.arange(side, dtype=np.float32)[None])
-    bins = []
-    for place in range(count):
-        begin = mb.add(x=mb.floor(x=mb.mul(x=bin_size, y=float(place))), y=first)
-        end = mb.add(x=mb.ceil(x=mb.mul(x=bin_size, y=place + 1.0)), y=first)
-        inside = mb.logical_and(x=mb.greater_equal(x=pixels, y=begin), y=mb.less(x=pixels, y=end))
-        inside = mb.expand_dims(x=inside, axes=[1, 3] if axis == 2 else [1, 2])
-        bins.append(mb.reduce_max(x=mb.select(cond=inside, a=x, b=lowest), axes=[axis], keep_dims=True))
-    return mb.concat(values=bins, axis=axis) if count > 1 else bins[0]
 
 
 @op
