@@ -11,7 +11,7 @@ from converter.convert.onnx import builder
 from converter.convert.onnx.binding import Input, bind, is_sizes, known, must_be_known
 from converter.convert.onnx.boundary import entry, interface_of, name_outputs, placeholder, reserve_names, unique
 from converter.convert.onnx.builder import Body, NotConstant, Operand, Unsupported, Var, mb, mil_dtype
-from converter.convert.onnx.graph import Graph, Node, Subgraph
+from converter.convert.onnx.graph import Graph, Node, Subgraph, every
 from converter.convert.onnx.prepare import bound_inputs, match_inputs
 from converter.convert.onnx.sizes import pinned
 from converter.convert.onnx.support import Support, examined, refused, unsupported
@@ -68,6 +68,7 @@ def lower(graph: Graph, *, interface: Interface | None, target: Target) -> tuple
     return program, list(PASSES)
 
 
+class _BrokenError(Exception):
     """A subgraph holds nodes that cannot be lowered and that nothing can stand in for."""
 
 
@@ -99,8 +100,11 @@ class _Lowering:
             before = len(self.refused)
             try:
                 self.values.update(self._lower(node))
-            except (BindError, Unsupported) as error:
+            except _BrokenError:
+                for inner in every(n for graph in node.subgraphs for n in graph.nodes):
+                    self._note(examined(self.graph, inner))
                 self._stand_in(node)
+            except (BindError, Unsupported) as error:
                 self._refuse(refused(node, error))
             except ConversionError:
                 raise
@@ -111,13 +115,15 @@ class _Lowering:
                 self._refuse(Support(node, reason))
 
     def _refuse(self, support: Support) -> None:
-        if support.reason:
-            self.refused[support.node.outputs] = support
+        self._note(support)
         self._stand_in(support.node)
+
+    def _note(self, support: Support) -> None:
+        if support.reason:
+            self.refused.setdefault(support.node.outputs, support)
 
     def _enter(self, graph: Subgraph) -> Body:
         """A subgraph as a lowering has it: a function that builds it in the MIL block at hand."""
-
 
         def build(*inputs: Var) -> list[Var]:
             around = self.values
@@ -127,13 +133,13 @@ class _Lowering:
                 self._take(graph.nodes)
                 own = {name for node in graph.nodes for name in node.outputs}
                 if self.unknown.intersection(graph.outputs):
-                    raise Unsupported("it holds nodes that cannot be converted")
+                    raise _BrokenError
                 outputs = [
                     tensor(self._var(name, self.graph.constants.get(name), self.precision)) for name in graph.outputs
                 ]
                 return [
-                    x if name in own and x.op is not None and not builder.is_const(x) else mb.identity(x=x)
-                    for name, x in zip(graph.outputs, outputs, strict=True)
+                    x if name in own and not builder.is_const(x) and x not in outputs[:place] else mb.identity(x=x)
+                    for place, (name, x) in enumerate(zip(graph.outputs, outputs, strict=True))
                 ]
             finally:
                 self.values = around
@@ -192,22 +198,16 @@ class _Lowering:
             if array is None:
                 raise NotConstant(parameter.name)
             return known(array, parameter)
+        if is_sizes(parameter):
+            return self._sizes(value.name, array, parameter)
         if parameter.annotation == Operand and array is not None:
             return array
         x = self._var(value.name, array, precision)
         x = x if parameter.annotation == Shaped else tensor(x)
         if precision != self.precision and not isinstance(x, View) and builder.is_float(x):
             x = builder.cast(x, precision)
-        if is_sizes(parameter):
-            return self._sizes(value.name, array, parameter)
         return x
 
-    def _var(self, name: str, array: np.ndarray | None, precision: str) -> Shaped:
-        if array is None:
-            return self.values[name]
-        key = f"{name}:{precision}"
-        if key not in self.values:
-            dtype = np.float16 if precision == "fp16" else np.float32
     def _sizes(self, name: str, array: np.ndarray | None, parameter: Parameter) -> tuple[Any, ...]:
         """Integers that follow from shapes, each in a Var of its own where it is flexible."""
         if array is not None:
@@ -219,6 +219,12 @@ class _Lowering:
             for axis, size in enumerate(self.graph.sizes[name])
         )
 
+    def _var(self, name: str, array: np.ndarray | None, precision: str) -> Shaped:
+        if array is None:
+            return self.values[name]
+        key = f"{name}:{precision}"
+        if key not in self.values:
+            dtype = np.float16 if precision == "fp16" else np.float32
             self.values[key] = mb.const(
                 val=builder.narrow(array, dtype), name=unique(f"{name}_{precision}", self.names)
             )
@@ -229,14 +235,14 @@ class _Lowering:
         type_ = self.graph.types.get(name)
         if type_ is None:
             return value
+        if type_.shape is not None and not isinstance(value, View):
+            value = pinned(value, type_.shape)
         shape = tuple(value.shape)
         if type_.shape is not None and (
             len(shape) != len(type_.shape) or any(_differ(*dims) for dims in zip(shape, type_.shape, strict=True))
         ):
             raise ConversionError(
                 f'output "{name}" was built with shape {list(shape)}, the model says {list(type_.shape)}',
-        if type_.shape is not None and not isinstance(value, View):
-            value = pinned(value, type_.shape)
                 where=(str(node),),
                 fix="this is a fault of the converter; please report it with the model",
             )

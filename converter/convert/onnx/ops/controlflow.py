@@ -38,19 +38,19 @@ def If(cond: Var, *, else_branch: Body, then_branch: Body) -> tuple[Var, ...]:
         return build
 
     results = mb.cond(pred=_scalar(cond), _true_fn=block(then_branch), _false_fn=block(else_branch))
-    return results if isinstance(results, tuple) else (results,)
+    return tuple(results) if isinstance(results, list | tuple) else (results,)
 
 
 @op
-def Loop(
-    M: Operand | None = None, cond: Var | None = None, *v_initial: Var, body: Body, outputs: OutputCount
-) -> tuple[Var, ...]:
+def Loop(M: Operand = None, cond: Operand = None, *v_initial: Var, body: Body, outputs: OutputCount) -> tuple[Var, ...]:
     """One whose end only the running model finds. What each round adds to a growing output must be counted before."""
     if outputs > len(v_initial):
-        if M is None or not is_var(M):
-            raise Unsupported("it adds to an output until a condition ends it; Core ML has no outputs that grow")
-        raise NotConstant("M")
+        unknown = [name for name, value in (("M", M), ("cond", cond)) if is_var(value)]
+        if unknown:
+            raise NotConstant(*unknown)
+        raise Unsupported("it adds to an output until a condition ends it; Core ML has no outputs that grow")
     count = None if M is None else _scalar(M) if is_var(M) else int(M.reshape(-1)[0])
+    go_on = _scalar(cond) if is_var(cond) else const(np.array(cond is None or bool(cond.reshape(-1)[0])))
 
     def goes_on(index: Var, go_on: Var, *states: Var) -> Var:
         return go_on if count is None else mb.logical_and(x=go_on, y=mb.less(x=index, y=count))
@@ -59,8 +59,8 @@ def Loop(
         again, *after = body(index, go_on, *states)
         return [mb.add(x=index, y=1), again, *after]
 
-    start = const(np.array(0, np.int32)), const(np.array(True)) if cond is None else _scalar(cond)
-    _, _, *states = mb.while_loop(_cond=goes_on, _body=round_, loop_vars=(*start, *v_initial))
+    start = const(np.array(0, np.int32))
+    _, _, *states = mb.while_loop(_cond=goes_on, _body=round_, loop_vars=(start, go_on, *v_initial))
     return tuple(states)
 
 
