@@ -7,6 +7,7 @@ import onnx
 import onnx.shape_inference
 from onnx import helper, numpy_helper
 
+from converter.convert.onnx import foreign
 from converter.convert.onnx.functions import schema
 from converter.errors import SourceError
 
@@ -30,10 +31,13 @@ class Inference:
         Raises SourceError where the node contradicts the types of its inputs.
         """
         found = schema(node.op_type, node.domain, opsets.get(node.domain, 0))
-        if found is None or any(name and name not in self.protos for name in node.input):
+        known = found is not None or node.domain == foreign.DOMAIN
+        if not known or any(name and name not in self.protos for name in node.input):
             return {}
         types = {name: self.protos[name] for name in node.input if name}
         data = {name: tensor for name in node.input if (tensor := self._small(name)) is not None}
+        if found is None:
+            return foreign.output_types(node, types, data, opsets)
         imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
         try:
             inferred = onnx.shape_inference.infer_node_outputs(

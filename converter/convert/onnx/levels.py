@@ -71,7 +71,8 @@ def dequantize(
         if not is_var(scale) and not is_var(zero_point):
             return weight(levels, scale, zero_point, axis=axis, block_size=block_size)
         levels = const(levels.astype(np.int32))
-    wide = dtype not in _NATIVE or precision.get() == "fp32" or _vanishes(scale, None)
+    scale = _wider(scale)
+    wide = dtype not in _NATIVE or precision.get() == "fp32" or _vanishes(scale, None) or _is_wide(scale)
     stored = _behind_cast(levels)
     if stored is not None and dtype_name(stored) == dtype:
         native = _native(np.float32 if wide else np.float16, scale, zero_point, dtype, axis, block_size)
@@ -96,34 +97,60 @@ def weight(
     *,
     axis: int = 1,
     block_size: int = 0,
+    bits: int = 8,
     real: str | None = None,
 ) -> Var:
     """A constant that is dequantized when the model is loaded, or floats where the target cannot say it.
 
-    It is of the type `real`, `fp16` or `fp32`; of the precision at hand where that is not given.
+    Bytes that hold levels of 2 or 4 `bits` are stored in 4. It is of the type `real`, `fp16` or `fp32`; of the
+    precision at hand where that is not given.
     """
-    exact = _dequantized(data, scale, zero_point, axis, block_size)
     dtype = np.float16 if (real or precision.get()) == "fp16" else np.float32
+    exact = _dequantized(data, scale, zero_point, axis, block_size)
     small = _with_rank(data, scale, zero_point, axis, block_size)
-    if data.size < 2 or small is None or data.dtype.name not in LIMITS or not _keeps(exact, data, small, dtype):
+    name = _stored_as(data.dtype.name, bits)
+    if data.size < 2 or small is None or not name or not _keeps(exact, name, small[0], dtype):
         return mb.const(val=narrow(exact, dtype))
     scales, zeros = small
-    if target_is("iOS18") and data.dtype.name in ("int8", "uint8", "int4", "uint4"):
-        stored = _stored(data.dtype.name)
-        offset = {"offset": zeros.astype(stored)} if zeros.any() else {}
-        return mb.constexpr_blockwise_shift_scale(data=data.astype(stored), scale=scales.astype(dtype), **offset)
+    if target_is("iOS18"):
+        return _blockwise(data, scales.astype(dtype), zeros, name)
     long = [a for a, size in enumerate(scales.shape) if size > 1]
     if not target_is("iOS16") or len(long) > 1 or (long and scales.shape[long[0]] != data.shape[long[0]]):
         return mb.const(val=narrow(exact, dtype))
     # iOS16 and iOS17 keep 8 bits, with one scale or one for each place along an axis.
-    byte = np.dtype(np.uint8 if data.dtype.name.startswith("u") else np.int8)
-    flat = (scales.reshape(-1), zeros.reshape(-1)) if long else (scales.reshape(()), zeros.reshape(()))
+    byte = np.dtype(name.replace("int4", "int8"))
+    if not _fits(zeros, byte.name):
+        return mb.const(val=narrow(exact, dtype))
+    shape = (-1,) if long else ()
     return mb.constexpr_affine_dequantize(
         quantized_data=data.astype(byte),
-        scale=flat[0].astype(dtype)[()],
-        zero_point=flat[1].astype(byte)[()],
+        scale=scales.reshape(shape).astype(dtype)[()],
+        zero_point=zeros.reshape(shape).astype(byte)[()],
         axis=np.int32(long[0] if long else 0),
     )
+
+
+def _stored_as(name: str, bits: int) -> str:
+    """The type that a weight is stored in, or '' where there is none."""
+    name = {"uint2": "uint4", "int2": "int4"}.get(name, name)
+    if bits < 8:
+        return name.replace("int8", "int4")
+    return name if name in ("int8", "uint8", "int4", "uint4") else ""
+
+
+def _blockwise(data: Array, scales: Array, zeros: Array, name: str) -> Var:
+    """From iOS18 on; the zero points are of the weights' type, or floats where they are not whole."""
+    from coremltools.converters.mil.mil import types
+
+    # numpy has no type of 4 bits; coremltools marks a byte.
+    stored = {"int4": types.np_int4_dtype, "uint4": types.np_uint4_dtype}.get(name) or np.dtype(name)
+    offset = {"offset": zeros.astype(stored if _fits(zeros, name) else scales.dtype)} if zeros.any() else {}
+    return mb.constexpr_blockwise_shift_scale(data=data.astype(stored), scale=scales, **offset)
+
+
+def _fits(zeros: Array, name: str) -> bool:
+    lowest, highest = LIMITS[name]
+    return _whole(zeros) and lowest <= float(zeros.min()) and float(zeros.max()) <= highest
 
 
 def along(parameter: Operand, x: Var, axis: int, block_size: int = 0) -> Operand:
@@ -147,6 +174,16 @@ def _float(parameter: Operand, like: Var) -> Var:
     return (
         as_float(parameter, dtype_name(like)) if dtype_name(parameter) == "int32" else cast(parameter, dtype_name(like))
     )
+
+
+def _wider(scale: Operand) -> Operand:
+    """A computed scale before it was rounded to float16, where it was."""
+    source = _behind_cast(scale) if is_var(scale) else None
+    return source if source is not None and dtype_name(source) == "fp32" else scale
+
+
+def _is_wide(scale: Operand) -> bool:
+    return is_var(scale) and dtype_name(scale) == "fp32"
 
 
 def _is_zero(zero_point: Operand) -> bool:
@@ -205,7 +242,8 @@ def _dequantized(data: Array, scale: Array, zero_point: Array | None, axis: int,
     wide: Any = np.int64 if data.dtype.name.startswith(("int", "uint")) else np.float32
     levels = data.astype(wide)
     if zero_point is not None:
-        levels = levels - along(zero_point, data, axis, block_size).astype(wide)
+        zeros = along(zero_point, data, axis, block_size)
+        levels = levels - zeros.astype(np.float32 if zeros.dtype.kind == "f" else wide)
     real: Array = levels.astype(np.float32) * along(scale, data, axis, block_size).astype(np.float32)
     return real
 
@@ -231,20 +269,12 @@ def _with_rank(
     return scales, zeros
 
 
-def _keeps(exact: Array, data: Array, small: tuple[Array, Array], dtype: Any) -> bool:
-    """Whether a scale in this precision still gives the weights."""
+def _keeps(exact: Array, name: str, scales: Array, dtype: Any) -> bool:
+    """Whether scales in this precision still give the weights."""
     if dtype is np.float32:
         return True
-    scales = small[0].astype(np.float16).astype(np.float32)
-    error = np.abs(scales - small[0])
     largest = float(np.abs(exact).max())
-    span = LIMITS[data.dtype.name][1] - LIMITS[data.dtype.name][0]
-    return largest < FLOAT16_MAX and float(error.max()) * span <= _CLOSE * largest
-
-
-def _stored(name: str) -> Any:
-    """numpy's type for a weight; those of 4 bits are bytes that coremltools has marked."""
-    from coremltools.converters.mil.mil import types
-
-    marked = {"int4": types.np_int4_dtype, "uint4": types.np_uint4_dtype}
-    return marked.get(name) or np.dtype(name)
+    with np.errstate(over="ignore"):
+        error = float(np.abs(scales.astype(np.float16).astype(np.float32) - scales).max())
+    lowest, highest = LIMITS[name]
+    return largest < FLOAT16_MAX and error * (highest - lowest) <= _CLOSE * largest

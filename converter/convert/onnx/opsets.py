@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import onnx
 import onnx.defs
 
+from converter.convert.onnx import foreign
 from converter.convert.onnx.functions import schema
 from converter.convert.onnx.walk import AI_ONNX
 from converter.errors import ConversionError, SourceError
@@ -22,6 +23,7 @@ def checked_opsets(model: onnx.ModelProto) -> dict[str, int]:
     if not model.graph.node and not model.graph.output:
         raise SourceError("the ONNX model is empty", fix="export the model again")
     opsets = {"" if o.domain in AI_ONNX else o.domain: o.version for o in model.opset_import}
+    opsets.setdefault(foreign.DOMAIN, 1)  # onnxruntime's ops that it writes into ai.onnx
     version = opsets.setdefault("", OLDEST_OPSET)  # of a model that only uses other operator sets
     if OLDEST_OPSET <= version <= NEWEST_OPSET:
         return opsets

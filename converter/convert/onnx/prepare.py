@@ -11,11 +11,11 @@ import onnx.checker
 from google.protobuf.message import DecodeError
 from onnx import helper
 
-from converter.convert.onnx import fuse, sequences, unroll
+from converter.convert.onnx import fuse, quantized, sequences, unroll
 from converter.convert.onnx.builder import Unsupported
 from converter.convert.onnx.graph import Dim, Graph, Node, Subgraph, TensorType
 from converter.convert.onnx.opsets import checked_opsets
-from converter.convert.onnx.protos import initializers, tensor_type, type_proto
+from converter.convert.onnx.protos import initializers, tensor_type, type_proto, without_elements
 from converter.convert.onnx.symbolic import Bounds
 from converter.convert.onnx.walk import Scope, Walk, tensors
 from converter.errors import ConversionError, SourceError
@@ -34,6 +34,8 @@ def prepare(model: onnx.ModelProto | Path, *, interface: Interface | None = None
     opsets = checked_opsets(proto)
     constants = initializers(proto.graph)
     skeleton = _check(_without_weights(proto))
+    # An input that holds no elements, which Core ML cannot take, says nothing that is not known.
+    constants |= _empty_inputs(skeleton.graph)
     protos = _input_types(skeleton.graph, constants, interface)
     inputs = tuple(protos)
     walk = Walk(
@@ -43,6 +45,7 @@ def prepare(model: onnx.ModelProto | Path, *, interface: Interface | None = None
         openers=unroll.OPENERS | sequences.OPENERS,
         taken={*constants, *inputs, *(name for node in skeleton.graph.node for name in node.output)},
         ir_version=skeleton.ir_version,
+        kept=quantized.kept(skeleton.graph.node, (output.name for output in skeleton.graph.output)),
         bounds={} if interface is None else flexible_bounds(protos, interface),
     )
     scope = Scope(opsets)
@@ -60,9 +63,9 @@ def prepare(model: onnx.ModelProto | Path, *, interface: Interface | None = None
         nodes=tuple(walk.nodes),
         constants=walk.constants,
         types=walk.types,
-    )
         sizes=walk.sizes.vectors(),
-    return without_dead_nodes(fuse.fuse(without_dead_nodes(graph)))
+    )
+    return without_dead_nodes(fuse.fuse(without_dead_nodes(quantized.rewritten(without_dead_nodes(graph)))))
 
 
 def _tensor(scope: Scope, name: str) -> str:
@@ -154,6 +157,11 @@ def _check(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
+def _empty_inputs(graph: onnx.GraphProto) -> dict[str, np.ndarray]:
+    values = ((given.name, without_elements(given.type)) for given in graph.input)
+    return {name: value for name, value in values if value is not None}
+
+
 def _input_types(
     graph: onnx.GraphProto, constants: Mapping[str, np.ndarray], interface: Interface | None
 ) -> dict[str, onnx.TypeProto]:
@@ -184,7 +192,6 @@ def match_inputs(names: Sequence[str], interface: Interface) -> dict[str, Any]:
     return dict(zip(names, interface.inputs, strict=True))
 
 
-def _given_shape(given: Any) -> tuple[int | None, ...]:
 def flexible_bounds(protos: Mapping[str, onnx.TypeProto], interface: Interface) -> dict[str, Bounds]:
     """Of each flexible dimension by name; one that several inputs share keeps to what all of them allow."""
     found: dict[str, Bounds] = {}
@@ -208,6 +215,7 @@ def _given_bounds(given: ImageInput | TensorInput) -> list[Bounds]:
     ]
 
 
+def _given_shape(given: Any) -> tuple[int | None, ...]:
     """The input's shape, None where it is flexible."""
     if isinstance(given, ImageInput):
         sizes = [given.size, *given.enumerated]

@@ -13,11 +13,18 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from converter.convert.onnx import fold, functions
+from converter.convert.onnx import fold, foreign, functions
 from converter.convert.onnx.builder import NotConstant, Unsupported
 from converter.convert.onnx.graph import Node, Subgraph, TensorType
 from converter.convert.onnx.infer import Inference
-from converter.convert.onnx.protos import attribute_value, initializers, tensor_type, type_of, type_proto
+from converter.convert.onnx.protos import (
+    attribute_value,
+    initializers,
+    tensor_type,
+    type_of,
+    type_proto,
+    without_elements,
+)
 from converter.convert.onnx.symbolic import Bounds, Known
 
 AI_ONNX = ("", "ai.onnx")
@@ -114,10 +121,11 @@ class Walk:
     nodes: list[Node] = field(default_factory=list)
     visited: int = 0
     bounds: Mapping[str, Bounds] = field(default_factory=dict)  # of flexible dimensions
+    kept: frozenset[str] = frozenset()  # values that stay as small as their nodes hold them
 
     def __post_init__(self) -> None:
-        for name, proto in self.protos.items():
         self.sizes = Known(self.constants, self.types, self.bounds)
+        for name, proto in self.protos.items():
             self.types[name] = tensor_type(proto)
         for name, value in self.constants.items():
             self._hold(name, value)
@@ -126,7 +134,7 @@ class Walk:
     def visit(self, proto: onnx.NodeProto, scope: Scope) -> None:
         """Take one node, after those it needs."""
         self.visited += 1
-        domain = "" if proto.domain in AI_ONNX else proto.domain
+        domain = foreign.domain_of(proto.op_type, "" if proto.domain in AI_ONNX else proto.domain)
         call = Call(
             op_type=proto.op_type,
             domain=domain,
@@ -249,11 +257,11 @@ class Walk:
         for name, proto in types.items():
             self._type(name, proto)
         attributes = {name: attribute_value(attribute) for name, attribute in call.attributes.items()}
-        self.nodes.append(_node(call, inputs, outputs, attributes))
         if call.domain == "":
             self._size(call.op_type, inputs, outputs, attributes)
         if all(name in self.constants or self._is_empty(name) for name in outputs if name):
             return list(outputs)
+        self.nodes.append(_node(call, inputs, outputs, attributes))
         return list(outputs)
 
     def _simplified(self, call: Call) -> Call:
@@ -266,7 +274,6 @@ class Walk:
         if (call.domain, call.op_type) == ("", "Concat"):
             full = tuple(name for name in call.inputs if (value := self.known(name)) is None or value.size)
             return replace(call, inputs=full or call.inputs)
-        return call
         if (call.domain, call.op_type) in (("", "Reshape"), ("", "Expand"), ("", "Slice")):
             attributes = {name: attribute_value(attribute) for name, attribute in call.attributes.items()}
             said = self.sizes.shorter(call.op_type, tensors(call.inputs), attributes) or {}
@@ -274,8 +281,8 @@ class Walk:
                 places = [self.constant(said[i]) if i in said else name for i, name in enumerate(call.inputs)]
                 kept = {name: value for name, value in call.attributes.items() if name != "allowzero"}
                 return replace(call, inputs=tuple(places), attributes=kept)
+        return call
 
-    def _folded(self, call: Call, node: onnx.NodeProto) -> list[np.ndarray] | None:
     def _size(self, op_type: str, inputs: Sequence[str], outputs: Sequence[str], attributes: Mapping[str, Any]) -> None:
         """Say what is known of a node's sizes: the shape of its first output, and values that are sizes themselves."""
         for name in outputs:
@@ -293,8 +300,9 @@ class Walk:
             if value is not None:
                 self._hold(name, value)
 
+    def _folded(self, call: Call, node: onnx.NodeProto) -> list[np.ndarray] | None:
         """The node's outputs where they are known, else None."""
-        if call.domain != "":
+        if call.domain not in ("", foreign.DOMAIN) or not self.kept.isdisjoint(node.output):
             return None
         if call.op_type == "Constant":
             return [fold.constant(node)]
@@ -324,14 +332,10 @@ class Walk:
 
     def _is_empty(self, name: str) -> bool:
         """Whether a value is known to have no elements, and therefore to be known at conversion."""
-        type_ = self.types.get(name)
-        if type_ is None or type_.shape is None or 0 not in type_.shape:
-            return False
-        if not all(isinstance(dim, int) for dim in type_.shape):
-            return False
-        dtype = helper.tensor_dtype_to_np_dtype(self.protos[name].tensor_type.elem_type)
-        self._hold(name, np.empty(type_.shape, dtype))  # type: ignore[arg-type]
-        return True
+        value = without_elements(self.protos[name]) if name in self.protos else None
+        if value is not None:
+            self._hold(name, value)
+        return value is not None
 
     def _refused(self, call: Call, error: Unsupported) -> list[Value]:
         """The outputs of a node that cannot be opened, which stays with the reason."""

@@ -25,7 +25,6 @@ from converter.convert.onnx.levels import LIMITS, along, as_float, dequantize, q
 from converter.convert.onnx.ops.math.matrix import MatMul
 from converter.convert.onnx.ops.nn.convolution import Conv
 from converter.convert.onnx.ops.tables import ai_onnx
-from converter.convert.onnx.ops.tensor.indexing import Slice
 from converter.convert.onnx.views import reshape
 
 op = ai_onnx.op
@@ -162,15 +161,18 @@ def QLinearMatMul(
     return quantize(y, y_scale, y_zero_point, dtype=elements[7], axis=-2)
 
 
-def product(x: Var, b: Operand, scale: Operand, zero_point: Operand, dtype: str, bias: Array | None = None) -> Var:
+def product(x: Var, b: Operand, scale: Operand, zero_point: Operand, dtype: str, bias: Operand = None) -> Var:
     """x @ b + bias, b in levels of the type `dtype`; one `linear` where b is a constant matrix."""
     fixed = not any(is_var(given) for given in (b, scale, zero_point) if given is not None)
     if fixed and b.ndim == 2 and len(x.shape) > 1 and scale.size in (1, b.shape[1]):
         zeros = None if zero_point is None else zero_point.reshape(-1)
         columns = weight(np.ascontiguousarray(b.T), scale.reshape(-1), zeros, axis=0)
-        return mb.linear(x=x, weight=columns, bias=None if bias is None else const(bias, like=x))
-    y = MatMul(x, dequantize(b, scale, zero_point, dtype=dtype, axis=-1))
-    return y if bias is None else mb.add(x=y, y=const(bias, like=y))
+        fused = not is_var(bias) and bias is not None and bias.shape == b.shape[1:]
+        y = mb.linear(x=x, weight=columns, bias=const(bias, like=x) if fused else None)
+        bias = None if fused else bias
+    else:
+        y = MatMul(x, dequantize(b, scale, zero_point, dtype=dtype, axis=-1))
+    return y if bias is None else mb.add(x=y, y=bias if is_var(bias) else const(bias, like=y))
 
 
 @op
@@ -232,8 +234,17 @@ def ConvInteger(
             kernel = sliced(centred(w, w_zero_point, 0), 1, begin, end)
         else:
             kernel = whole(w[:, begin:end], None if w_zero_point is None else w_zero_point.reshape(-1))
-        channels = real if len(parts) == 1 else sliced(real, 1, begin, end)
-        return Conv(channels, kernel, None, auto_pad, dilations, group, kernel_shape, pads, strides)
+        return Conv(
+            real if len(parts) == 1 else sliced(real, 1, begin, end),
+            kernel,
+            None,
+            auto_pad,
+            dilations,
+            group,
+            kernel_shape,
+            pads,
+            strides,
+        )
 
     return reduce(lambda s, t: mb.add(x=s, y=t), [mb.cast(x=convolved(*part), dtype="int32") for part in parts])
 
@@ -278,4 +289,11 @@ def summands(sizes: Array) -> list[tuple[int, int]]:
 
 
 def sliced(x: Var, axis: int, begin: int, end: int) -> Var:
-    return Slice(x, (begin,), (end,), (axis,))
+    """The places `begin` to `end` of an axis of known size."""
+    if (begin, end) == (0, x.shape[axis]):
+        return x
+    if is_const(x):
+        return const(x.val.take(range(begin, end), axis), like=x)
+    whole = [place != axis for place in range(len(x.shape))]
+    first, last = ([0 if w else bound for w in whole] for bound in (begin, end))
+    return mb.slice_by_index(x=x, begin=first, end=last, begin_mask=whole, end_mask=whole)

@@ -3,3 +3,4 @@
 from converter.registry import Table
 
 ai_onnx = Table("ai.onnx")
+com_microsoft = Table("com.microsoft")

@@ -9,6 +9,7 @@ from converter.convert.onnx.builder import (
     Unsupported,
     Var,
     is_const,
+    is_weight,
     mb,
     prod,
     target_is,
@@ -34,7 +35,7 @@ def Conv(
     strides: Ints | None = None,
 ) -> Var:
     window = Window(X, _kernel(W, kernel_shape), auto_pad, pads, strides, dilations)
-    if is_const(W):
+    if is_weight(W):
         bias = B if B is not None and is_const(B) else None
         y = mb.conv(x=X, weight=W, bias=bias, dilations=window.dilations, groups=group, **window.way())
         return y if bias is B else with_bias(y, B)

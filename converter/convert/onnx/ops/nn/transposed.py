@@ -2,7 +2,18 @@
 
 import numpy as np
 
-from converter.convert.onnx.builder import Ints, NotConstant, Var, const, is_const, mb, prod, shape_of, target_is
+from converter.convert.onnx.builder import (
+    Ints,
+    NotConstant,
+    Var,
+    const,
+    is_const,
+    is_weight,
+    mb,
+    prod,
+    shape_of,
+    target_is,
+)
 from converter.convert.onnx.ops.nn.windows import spatial_shape
 from converter.convert.onnx.views import reshape
 
@@ -14,7 +25,7 @@ def transposed(X: Var, W: Var, B: Var, strides: Ints, dilations: Ints, groups: i
 
     A negative number at an end adds zeros there, to which the bias is added too.
     """
-    if not is_const(W) and not target_is(_COMPUTED_WEIGHTS):
+    if not is_weight(W) and not target_is(_COMPUTED_WEIGHTS):
         columns = _columns(X, W, groups)
         kernel = tuple(W.shape)[2:]
         return with_bias(fold(columns, int(W.shape[1]) * groups, kernel, strides, dilations, begins, ends), B)
