@@ -61,6 +61,16 @@ def dtype_name(elem_type: int) -> str:
     return {"float": "float32", "double": "float64"}.get(name, name)
 
 
+def without_elements(proto: onnx.TypeProto) -> np.ndarray | None:
+    """The one value of a tensor type of a fixed shape that holds no elements; None for any other type."""
+    if proto.WhichOneof("value") != "tensor_type":
+        return None
+    shape = tensor_type(proto).shape
+    if shape is None or 0 not in shape or not all(isinstance(dim, int) for dim in shape):
+        return None
+    return np.empty(shape, helper.tensor_dtype_to_np_dtype(proto.tensor_type.elem_type))  # type: ignore[arg-type]
+
+
 def attribute_value(attribute: onnx.AttributeProto) -> Any:
     """An attribute as a Python value: int, float, str, a tuple of them, an array, or a protobuf graph."""
     value = helper.get_attribute_value(attribute)

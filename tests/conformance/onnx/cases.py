@@ -125,7 +125,11 @@ def judge(case: Case, folder: Path) -> Result:
             return result("crashed", f"{type(error).__name__}: {error}", baked)
         if problem:
             return result("different", problem, baked)
-    names = [value.name for value in case.model.graph.input if value.name not in _initialized(case.model)]
+    names = [
+        value.name
+        for value, given in zip(case.model.graph.input, inputs, strict=False)
+        if value.name not in _initialized(case.model) and np.size(given)
+    ]
     return result("passed" if set(names) - baked else "constant", "", baked, fixed=fixed)
 
 
