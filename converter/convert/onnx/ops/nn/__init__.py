@@ -8,6 +8,7 @@ from converter.convert.onnx.ops.nn import (
     normalization,
     passing,
     pooling,
+    rotary,
     unpooling,
 )
 
@@ -19,5 +20,6 @@ __all__ = [
     "normalization",
     "passing",
     "pooling",
+    "rotary",
     "unpooling",
 ]
