@@ -19,13 +19,17 @@ Activation = Literal["softmax", "sigmoid"]
 Tensors = Mapping[str, "np.ndarray"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Range:
-    """A flexible dimension or side: `lower` to `upper`, both included."""
+    """A flexible dimension or side: `lower` to `upper`, both included; the default is `lower` where it is not said."""
 
     lower: int
     upper: int
-    default: int
+    default: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.default:
+            object.__setattr__(self, "default", self.lower)
 
 
 @dataclass(frozen=True, kw_only=True)

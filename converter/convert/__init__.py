@@ -25,6 +25,8 @@ from converter.model import (
 if TYPE_CHECKING:
     import onnx
 
+    from converter.convert.onnx.given import Shapes
+
 TARGETS: dict[Format, tuple[str, ...]] = {"mlmodel": get_args(MlmodelTarget), "mlpackage": get_args(MlpackageTarget)}
 
 __all__ = ["convert", "convert_onnx"]
@@ -97,13 +99,18 @@ def convert_onnx(
     format: Format = "mlpackage",
     deployment_target: str = "iOS16",
     compute_precision: Precision = "float16",
+    shapes: "Shapes | None" = None,
 ) -> Path:
     """Convert an ONNX model to a Core ML file at `output`, replacing one that is there; returns its path.
 
     `format` "mlpackage" (ML Program, `deployment_target` iOS15 to iOS26, `compute_precision` "float32" or "float16") or
     "mlmodel" (NeuralNetwork, iOS13 or iOS14, which computes in float32). Inputs and outputs keep ONNX's names; a name
-    that Core ML does not take is made valid, and the metadata key `onnx.name.VALID` holds the original. Shapes are the
-    graph's own, inputs and outputs are float32 or int32 multi-arrays.
+    that Core ML does not take is made valid, and the metadata key `onnx.name.VALID` holds the original. Inputs and
+    outputs are float32 or int32 multi-arrays.
+
+    Shapes are the graph's own; `shapes` bounds what it leaves open. By an input's name it gives a shape, some sizes of
+    which may be a `Range(1, 512)`, or a list of shapes to choose from, the default first; by the name of a symbolic
+    dimension a size or a Range: `shapes={"batch": 1, "sequence": Range(1, 512)}`.
 
     Raises ConversionError, and UnsupportedOpsError with every node that has no lowering.
     """
@@ -114,7 +121,7 @@ def convert_onnx(
     target = _target(format, deployment_target, compute_precision, path)
     model = Path(model_or_path) if isinstance(model_or_path, str | os.PathLike) else model_or_path
     name = model.name if isinstance(model, Path) else "model"
-    interface, names = interface_of(prepare(model))
+    interface, names = interface_of(prepare(model), shapes)
     source = Source(
         name=path.stem,
         place=name,

@@ -16,6 +16,7 @@ from converter.version import __version__
 
 # What coremltools says of what a target cannot hold, and the way out.
 _LIMITS = (
+    ("Expected a single enumerated shape input", "give all inputs but one a range, or ask for iOS18 or newer"),
     ("requires model to be of version", "give this format a later `deployment_target`: iOS14 for mlmodel"),
     (
         "has symbolic dimensions in its shape",

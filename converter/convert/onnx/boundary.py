@@ -3,12 +3,13 @@
 import itertools
 import re
 from collections.abc import Sequence
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 
 from converter.convert.onnx import builder
 from converter.convert.onnx.builder import Unsupported, Var, mb, mil_dtype
+from converter.convert.onnx.given import Bounded, Shapes, bounded
 from converter.convert.onnx.graph import Graph, TensorType
 from converter.errors import ConversionError
 from converter.model import Classifier, ImageInput, Interface, Output, Range, TensorInput
@@ -104,16 +105,17 @@ def valid_name(name: str) -> str:
     return name if _NAME.fullmatch(name) else f"_{name}"
 
 
-def interface_of(graph: Graph) -> tuple[Interface, dict[str, str]]:
+def interface_of(graph: Graph, shapes: Shapes | None = None) -> tuple[Interface, dict[str, str]]:
     """The interface that the graph itself has, and the ONNX name behind each of its names.
 
-    Raises ConversionError for a symbolic dimension, which only a manifest can bound.
+    `shapes` bounds its symbolic dimensions. Raises ConversionError for one that it leaves open.
     """
     names: dict[str, str] = {}
-    inputs = tuple(_tensor_input(unique(name, names), name, graph.types[name]) for name in graph.inputs)
+    sizes = bounded({name: graph.types[name] for name in graph.inputs}, shapes or {})
+    inputs = tuple(_tensor_input(unique(name, names), name, graph.types[name], sizes[name]) for name in graph.inputs)
     outputs = tuple(
-        Output(name=unique(given, names), dtype=_dtype(graph.types.get(name), given))
-        for given, name in zip(graph.output_names, graph.outputs, strict=True)
+        Output(name=unique(original, names), dtype=_dtype(graph.types.get(name), original))
+        for original, name in zip(graph.output_names, graph.outputs, strict=True)
     )
     return Interface(inputs=inputs, outputs=outputs), names
 
@@ -127,14 +129,8 @@ def unique(name: str, names: dict[str, str]) -> str:
     return chosen
 
 
-def _tensor_input(name: str, original: str, type_: TensorType) -> TensorInput:
-    dtype, shape = _dtype(type_, original), type_.shape
-    if shape is None or not all(isinstance(dim, int) for dim in shape):
-        words = "unknown" if shape is None else list(shape)
-        raise ConversionError(
-            f'the shape of input "{original}" is not fixed: {words}',
-            fix="give its shape in a manifest (a size, or a bounded range), or export the model with fixed shapes",
-        )
+def _tensor_input(name: str, original: str, type_: TensorType, sizes: Bounded) -> TensorInput:
+    dtype, (shape, enumerated) = _dtype(type_, original), sizes
     if len(shape) > builder.MAX_RANK:
         raise ConversionError(
             f'input "{original}" is of rank {len(shape)} ({list(shape)}); Core ML ends at {builder.MAX_RANK}',
@@ -146,7 +142,7 @@ def _tensor_input(name: str, original: str, type_: TensorType) -> TensorInput:
             fix="export the model without it",
         )
     # Core ML has no scalar inputs; a vector of one stands for them.
-    return TensorInput(name=name, shape=cast(tuple[int, ...], shape or (1,)), dtype=dtype)
+    return TensorInput(name=name, shape=shape or (1,), dtype=dtype, enumerated=enumerated)
 
 
 def _dtype(type_: TensorType | None, name: str) -> Literal["float32", "int32"]:
