@@ -18,7 +18,7 @@ from converter.convert.onnx.builder import (
     prod,
     shape_of,
 )
-from converter.convert.onnx.ops.math.elementwise import Div
+from converter.convert.onnx.ops.math.elementwise import truncated_quotient
 from converter.convert.onnx.ops.tables import ai_onnx
 from converter.convert.onnx.views import Shaped, View, reshape, static_shape, tensor, transpose
 
@@ -83,7 +83,7 @@ def _typed(reduce: str, x: Var, axes: list[int], keep_dims: bool) -> Var:
         x = cast(x, "fp32")
     if reduce == "reduce_mean" and not is_float(x):
         total = mb.reduce_sum(x=x, axes=axes, keep_dims=keep_dims)
-        return Div(total, np.array(prod([shape_of(x)[axis] for axis in axes])))
+        return truncated_quotient(total, np.array(prod([shape_of(x)[axis] for axis in axes])))
     return cast(getattr(mb, reduce)(x=x, axes=axes, keep_dims=keep_dims), kind)
 
 

@@ -160,6 +160,11 @@ def Swish(X: Var, alpha: float = 1.0) -> Var:
 
 
 @op
+def SwiGLU(A: Var, B: Var, alpha: float = 1.0) -> Var:
+    return mb.mul(x=Swish(A, alpha), y=B)
+
+
+@op
 def Tanh(input: Var) -> Var:
     return mb.tanh(x=input)
 

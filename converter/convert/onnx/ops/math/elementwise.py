@@ -5,8 +5,8 @@ from functools import reduce
 import numpy as np
 
 from converter.convert.onnx.builder import (
+    ElementTypes,
     Operand,
-    Unsupported,
     Var,
     cast,
     const,
@@ -15,6 +15,7 @@ from converter.convert.onnx.builder import (
     is_var,
     mb,
 )
+from converter.convert.onnx.integers import wrapped
 from converter.convert.onnx.ops.math.broadcasting import aligned
 from converter.convert.onnx.ops.tables import ai_onnx
 
@@ -22,8 +23,8 @@ op = ai_onnx.op
 
 
 @op
-def Abs(X: Var) -> Var:
-    return mb.abs(x=X)
+def Abs(X: Var, *, types: ElementTypes) -> Var:
+    return wrapped(mb.abs(x=X), types[0])
 
 
 @op
@@ -38,8 +39,8 @@ def Acosh(input: Var) -> Var:
 
 
 @op
-def Add(A: Var, B: Var, axis: int | None = None, broadcast: int = 0) -> Var:
-    return mb.add(x=A, y=aligned(A, B, axis, broadcast))
+def Add(A: Var, B: Var, axis: int | None = None, broadcast: int = 0, *, types: ElementTypes) -> Var:
+    return wrapped(mb.add(x=A, y=aligned(A, B, axis, broadcast)), types[0])
 
 
 @op
@@ -102,12 +103,18 @@ def Cosh(input: Var) -> Var:
 
 
 @op
-def Div(A: Var, B: Operand, axis: int | None = None, broadcast: int = 0) -> Var:
-    """Integers are divided towards zero: the quotient of the absolute values, with the sign of the product."""
-    if is_float(A):
-        return mb.real_div(x=A, y=aligned(A, B if is_var(B) else const(B, like=A), axis, broadcast))
-    size, sign = (aligned(A, part, axis, broadcast) for part in size_and_sign(B))
-    return mb.mul(x=mb.floor_div(x=mb.abs(x=A), y=size), y=mb.sign(x=mb.mul(x=A, y=sign)))
+def Div(A: Operand, B: Operand, axis: int | None = None, broadcast: int = 0, *, types: ElementTypes) -> Var:
+    like = A if is_var(A) else B
+    if not is_float(like):
+        return wrapped(truncated_quotient(A, aligned(A, B, axis, broadcast)), types[0])
+    x, y = (v if is_var(v) else const(v, like=like) for v in (A, B))
+    return mb.real_div(x=x, y=aligned(x, y, axis, broadcast))
+
+
+def truncated_quotient(x: Operand, y: Operand) -> Var:
+    """Integers divided towards zero: the quotient of the absolute values, with the sign of the product."""
+    (x_size, x_sign), (y_size, y_sign) = size_and_sign(x), size_and_sign(y)
+    return mb.mul(x=mb.floor_div(x=x_size, y=y_size), y=mb.mul(x=x_sign, y=y_sign))
 
 
 def size_and_sign(x: Operand) -> tuple[Var, Var]:
@@ -152,35 +159,43 @@ def Min(*data_0: Var) -> Var:
 
 
 @op
-def Mod(A: Var, B: Operand, fmod: int = 0) -> Var:
+def Mod(A: Operand, B: Operand, fmod: int = 0) -> Var:
     """The remainder has the divisor's sign, with fmod the dividend's."""
+    like = B if is_var(B) else A
     if not fmod:
-        return mb.mod(x=A, y=B if is_var(B) else const(B, like=A))
-    size = mb.abs(x=B) if is_var(B) else const(np.abs(B), like=A)
-    return mb.mul(x=mb.mod(x=mb.abs(x=A), y=size), y=mb.sign(x=A))
+        return mb.mod(x=A if is_var(A) else const(A, like=like), y=B if is_var(B) else const(B, like=like))
+    size = mb.abs(x=B) if is_var(B) else const(np.abs(B), like=like)
+    x_size, x_sign = (mb.abs(x=A), mb.sign(x=A)) if is_var(A) else (const(np.abs(A), like), const(np.sign(A), like))
+    return mb.mul(x=mb.mod(x=x_size, y=size), y=x_sign)
 
 
 @op
-def Mul(A: Var, B: Var, axis: int | None = None, broadcast: int = 0) -> Var:
-    return mb.mul(x=A, y=aligned(A, B, axis, broadcast))
+def Mul(A: Var, B: Var, axis: int | None = None, broadcast: int = 0, *, types: ElementTypes) -> Var:
+    return wrapped(mb.mul(x=A, y=aligned(A, B, axis, broadcast)), types[0])
 
 
 @op
-def Neg(X: Var) -> Var:
-    return mb.mul(x=X, y=-1.0 if is_float(X) else -1)
+def Neg(X: Var, *, types: ElementTypes) -> Var:
+    return wrapped(mb.mul(x=X, y=-1.0 if is_float(X) else -1), types[0])
 
 
 @op
 def Pow(X: Var, Y: Operand, axis: int | None = None, broadcast: int = 0) -> Var:
-    if not is_var(Y) and Y.size == 1 and Y.ndim <= len(X.shape) and float(Y.reshape(-1)[0]) in _POWERS and is_float(X):
+    """The result is of the base's type: an integer to the power of a float is computed in float32, and cut off."""
+    if not is_float(X):
+        return _integer_power(X, Y, axis, broadcast)
+    if not is_var(Y) and Y.size == 1 and Y.ndim <= len(X.shape) and float(Y.reshape(-1)[0]) in _POWERS:
         return _POWERS[float(Y.reshape(-1)[0])](X)
-    if not is_var(Y):
-        exponent = const(Y.astype(np.float32) if is_float(X) else Y, like=X)
-    else:
-        exponent = cast(Y, dtype_name(X)) if is_float(X) else Y
-    if is_float(exponent) and not is_float(X):
-        raise Unsupported("an integer to the power of a float")
+    exponent = cast(Y, dtype_name(X)) if is_var(Y) else const(Y.astype(np.float32), like=X)
     return mb.pow(x=X, y=aligned(X, exponent, axis, broadcast))
+
+
+def _integer_power(X: Var, Y: Operand, axis: int | None, broadcast: int) -> Var:
+    whole = not is_float(Y) if is_var(Y) else Y.dtype.kind != "f" and (Y >= 0).all()
+    if whole:
+        return mb.pow(x=X, y=aligned(X, Y if is_var(Y) else const(Y), axis, broadcast))
+    exponent = cast(Y, "fp32") if is_var(Y) else const(Y.astype(np.float32))
+    return cast(mb.pow(x=cast(X, "fp32"), y=aligned(X, exponent, axis, broadcast)), "int32")
 
 
 # Exact, cheaper, and defined for negative numbers on every compute unit.
@@ -218,8 +233,8 @@ def Sqrt(X: Var) -> Var:
 
 
 @op
-def Sub(A: Var, B: Var, axis: int | None = None, broadcast: int = 0) -> Var:
-    return mb.sub(x=A, y=aligned(A, B, axis, broadcast))
+def Sub(A: Var, B: Var, axis: int | None = None, broadcast: int = 0, *, types: ElementTypes) -> Var:
+    return wrapped(mb.sub(x=A, y=aligned(A, B, axis, broadcast)), types[0])
 
 
 @op
