@@ -34,6 +34,7 @@ def prepare(model: onnx.ModelProto | Path, *, interface: Interface | None = None
     opsets = checked_opsets(proto)
     constants = initializers(proto.graph)
     skeleton = _check(_without_weights(proto))
+    _refuse_containers(skeleton.graph)
     # An input that holds no elements, which Core ML cannot take, says nothing that is not known.
     constants |= _empty_inputs(skeleton.graph)
     protos = _input_types(skeleton.graph, constants, interface)
@@ -160,6 +161,17 @@ def _check(model: onnx.ModelProto) -> onnx.ModelProto:
 def _empty_inputs(graph: onnx.GraphProto) -> dict[str, np.ndarray]:
     values = ((given.name, without_elements(given.type)) for given in graph.input)
     return {name: value for name, value in values if value is not None}
+
+
+def _refuse_containers(graph: onnx.GraphProto) -> None:
+    for given in graph.input:
+        kind = str(given.type.WhichOneof("value")).removesuffix("_type")
+        if kind in ("sequence", "optional", "map"):
+            raise ConversionError(
+                f'input "{given.name}" is {"an" if kind == "optional" else "a"} {kind}, '
+                "and Core ML takes and gives tensors only",
+                fix="let the model take what is inside as inputs of their own",
+            )
 
 
 def _input_types(

@@ -100,12 +100,10 @@ def Optional(walk: Walk, call: Call) -> Sequence[Value]:
 
 def OptionalHasElement(walk: Walk, call: Call) -> Sequence[Value]:
     value = call.inputs[0] if call.inputs else ""
-    _refuse_outside(walk, value)
     return [walk.constant(np.array(bool(value) and not isinstance(value, Absent)))]
 
 
 def OptionalGetElement(walk: Walk, call: Call) -> Sequence[Value]:
-    _refuse_outside(walk, call.inputs[0])
     if isinstance(call.inputs[0], Absent):
         raise Unsupported("its optional holds nothing")
     return call.inputs
@@ -131,11 +129,6 @@ def _position(walk: Walk, call: Call, index: int, default: int, count: int) -> i
     if not -size <= place < count:
         raise Unsupported(f"its position {place} lies outside a sequence of {size}")
     return place + size if place < 0 else place
-
-
-def _refuse_outside(walk: Walk, value: Value) -> None:
-    if isinstance(value, str) and value in walk.types and walk.types[value].dtype == "optional":
-        raise Unsupported("its optional comes from outside the model, and Core ML has no optionals")
 
 
 OPENERS = {
