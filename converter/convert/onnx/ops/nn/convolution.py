@@ -5,7 +5,6 @@ import numpy as np
 from converter.convert.onnx.builder import (
     Ints,
     NotConstant,
-    OutputCount,
     Unsupported,
     Var,
     is_const,
@@ -149,27 +148,25 @@ def Col2Im(
 
 @op
 def CausalConvWithState(
-    input: Var, weight: Var, bias: Var = None, past_state: Var = None, activation: str = "none", *, outputs: OutputCount
+    input: Var, weight: Var, bias: Var = None, past_state: Var = None, activation: str = "none"
 ) -> tuple[Var, ...]:
-    """A convolution of each channel by itself over what came before; the state is what the next call begins with."""
+    """A convolution of each channel by itself over what came before; the state is what the next call begins with.
+
+    A kernel of one place has no state, and Core ML no empty tensor to say so: the output is missing then.
+    """
     before = int(weight.shape[2]) - 1
     if before == 0:
-        if outputs > 1:
-            raise Unsupported("its kernel is of size 1, so that its present_state is empty, which Core ML cannot hold")
         padded = input
     elif past_state is None:
         padded = mb.pad(x=input, pad=[0, 0, 0, 0, before, 0], mode="constant", constant_val=0.0)
     else:
         padded = mb.concat(values=[past_state, input], axis=2)
     y = Conv(padded, weight, bias, group=int(weight.shape[0]))
-    match activation:
-        case "silu" | "swish":
-            y = mb.silu(x=y)
-        case "none":
-            pass
-        case _:
-            raise Unsupported(f"activation = {activation!r} is not known")
-    if outputs == 1:
+    if activation in ("silu", "swish"):
+        y = mb.silu(x=y)
+    elif activation != "none":
+        raise Unsupported(f"activation = {activation!r} is not known")
+    if before == 0:
         return (y,)
     state = mb.slice_by_index(
         x=padded, begin=[0, 0, -before], end=[0, 0, 0], begin_mask=[True, True, False], end_mask=[True] * 3
