@@ -32,6 +32,7 @@ Floats: TypeAlias = tuple[float, ...]
 MAX_RANK = 5  # of a tensor in Core ML
 FLOAT16_MAX = float(np.finfo(np.float16).max)
 _FLOAT16_TINY = float(np.finfo(np.float16).smallest_subnormal)
+_MASK = 1e300  # of float64; what lies beyond is its lowest or the like
 _SENTINEL = 1 << 62  # exporters write "to the end" as INT64_MAX, or a little less
 
 
@@ -91,18 +92,24 @@ def _is_float(value: Any) -> bool:
     return type(value) is float
 
 
-_FLOATS = ("float16", "float32", "float64", "bfloat16")
-_INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+# The MIL type that holds each ONNX element type, `float` being the program's precision. No other narrowing is allowed:
+# `lower` compares every value that it builds with this.
+#
+# Computed integers beyond 32 bits are the one thing that this cannot see: Core ML has no wider ones, and whether a sum
+# of int64 passes 2 ** 31 shows on the device alone, where it wraps. What models count in int64 are indices and sizes,
+# which stay far below; refusing them would refuse every model. Constants beyond 32 bits are refused (`narrow`), and the
+# command `ops` says how many values are narrowed. Narrow types are taken as integers that wrap where ONNX's do.
+HELD_AS = {
+    **dict.fromkeys(("float16", "float32", "float64", "bfloat16"), "float"),
+    **dict.fromkeys(("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"), "int32"),
+    "bool": "bool",
+}
 
 
 def mil_dtype(dtype: str, precision: str) -> str:
     """The MIL type that holds an ONNX element type: one float, one integer, bool; Unsupported for any other."""
-    if dtype in _FLOATS:
-        return precision
-    if dtype in _INTEGERS:
-        return "int32"
-    if dtype == "bool":
-        return "bool"
+    if dtype in HELD_AS:
+        return HELD_AS[dtype].replace("float", precision)
     raise Unsupported(f"values of type {dtype} have no place in Core ML")
 
 
@@ -156,8 +163,9 @@ def narrow(value: Array, float_dtype: type[np.floating[Any]]) -> Array:
     """The value in a type that Core ML has: floats as `float_dtype`, integers as int32.
 
     In float16, infinities and the like of float32's lowest (attention masks) saturate, and what is not zero stays so.
-    Of integers beyond int32 those that mean "to the end" saturate; others raise Unsupported. What has rank 0 comes back
-    as numpy's scalar, because the NeuralNetwork back end refuses an array of rank 0.
+    Float64's own lowest saturates in both. Of integers beyond int32 those that mean "to the end" saturate. Other
+    numbers beyond 32 bits raise Unsupported. What has rank 0 comes back as numpy's scalar, because the NeuralNetwork
+    back end refuses an array of rank 0.
     """
     return _narrowed(value, float_dtype)[()]
 
@@ -167,18 +175,31 @@ def _narrowed(value: Array, float_dtype: type[np.floating[Any]]) -> Array:
         return value
     if value.dtype.kind in "iu":
         return _narrow_int(value)
-    if value.dtype.kind not in "fV":  # ml_dtypes' bfloat16 and float8 are of kind V
+    if value.dtype.kind not in "fV" or "int" in value.dtype.name:  # ml_dtypes' bfloat16, float8 and int4 are of kind V
         raise Unsupported(f"constants of type {value.dtype} have no place in Core ML")
+    wide = _single(value) if value.dtype == np.float64 else value.astype(np.float32, copy=False)
     if float_dtype is np.float32:
-        with np.errstate(over="ignore"):
-            return value.astype(np.float32)
-    wide = value.astype(np.float32)
-    saturated = np.clip(wide, -FLOAT16_MAX, FLOAT16_MAX)
-    half = saturated.astype(np.float16)
+        return wide
+    half: Array = np.clip(wide, -FLOAT16_MAX, FLOAT16_MAX).astype(np.float16)
     vanished = (half == 0) & (wide != 0)
     if wide.size == 1 and vanished.any():  # a lone epsilon keeps a division from zero
-        return np.copysign(np.full_like(half, _FLOAT16_TINY), wide).astype(np.float16)
+        half = np.copysign(np.full_like(half, _FLOAT16_TINY), wide).astype(np.float16)
     return half
+
+
+def _single(value: Array) -> Array:
+    """float64 as float32."""
+    limit = float(np.finfo(np.float32).max)
+    beyond = value[np.isfinite(value) & (np.abs(value) > limit)]
+    stray = beyond[np.abs(beyond) < _MASK]
+    if stray.size:
+        raise Unsupported(f"the number {stray[0]:g} does not fit Core ML's 32 bits")
+    if beyond.size:
+        value = np.where(np.isfinite(value), np.clip(value, -limit, limit), value)
+    single: Array = value.astype(np.float32)
+    if value.size == 1 and value.any() and not single.any():  # a lone epsilon keeps a division from zero
+        single = np.copysign(np.full_like(single, np.finfo(np.float32).tiny), single)
+    return single
 
 
 def _narrow_int(value: Array) -> Array:
