@@ -50,6 +50,6 @@ def output_types(
 
 
 def _proto(words: str, shape: list[int | str | None]) -> onnx.TypeProto:
-    """`tensor(float)` and a shape as a TypeProto."""
+    """`tensor(float)` and a shape as a TypeProto; onnxruntime says [] of a shape that it does not know, too."""
     name = words.removeprefix("tensor(").removesuffix(")").upper()
-    return helper.make_tensor_type_proto(onnx.TensorProto.DataType.Value(name), shape)
+    return helper.make_tensor_type_proto(onnx.TensorProto.DataType.Value(name), shape or None)

@@ -20,7 +20,6 @@ from converter.convert.onnx.ops.math.activation import LeakyRelu, Softmax, Softm
 from converter.convert.onnx.ops.microsoft.fused import to_channels_first, to_channels_last
 from converter.convert.onnx.ops.nn.pooling import AveragePool, GlobalAveragePool
 from converter.convert.onnx.ops.quantization import DynamicQuantizeLinear, product
-from converter.convert.onnx.ops.reduction import ReduceMean
 from converter.convert.onnx.ops.tables import com_microsoft
 from converter.convert.onnx.ops.tensor.indexing import Where
 
@@ -171,22 +170,6 @@ def QLinearAveragePool(
     )
     y = to_channels_last(pooled(to_channels_first(x))) if channels_last else pooled(x)
     return quantize(y, y_scale, y_zero_point, dtype=elements[0])
-
-
-@op
-def QLinearReduceMean(
-    data: Var,
-    data_scale: Operand,
-    data_zero_point: Operand = None,
-    *,
-    reduced_scale: Operand,
-    reduced_zero_point: Operand = None,
-    axes: Ints,
-    keepdims: int,
-    elements: ElementTypes,
-) -> Var:
-    x = dequantize(data, data_scale, data_zero_point, dtype=elements[0])
-    return quantize(ReduceMean(x, axes, keepdims), reduced_scale, reduced_zero_point, dtype=elements[0])
 
 
 @op
