@@ -7,7 +7,7 @@ import onnx.defs
 
 from converter.convert.onnx import foreign
 from converter.convert.onnx.functions import schema
-from converter.convert.onnx.walk import AI_ONNX
+from converter.convert.onnx.scope import AI_ONNX
 from converter.errors import ConversionError, SourceError
 
 OLDEST_OPSET = 6

@@ -16,8 +16,9 @@ from converter.convert.onnx.builder import Unsupported
 from converter.convert.onnx.graph import Dim, Graph, Node, Subgraph, TensorType
 from converter.convert.onnx.opsets import checked_opsets
 from converter.convert.onnx.protos import initializers, tensor_type, type_proto, without_elements
+from converter.convert.onnx.scope import Scope, tensors
 from converter.convert.onnx.symbolic import Bounds
-from converter.convert.onnx.walk import Scope, Walk, tensors
+from converter.convert.onnx.walk import Walk
 from converter.errors import ConversionError, SourceError
 from converter.model import ImageInput, Interface, Range, TensorInput
 
