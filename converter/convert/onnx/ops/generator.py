@@ -36,8 +36,8 @@ def EyeLike(input: Var, dtype: int | None = None, k: int = 0) -> Var:
 
 
 @op
-def Range(start: Var, limit: Var, delta: Var) -> Var:
-    """Its length is learned when the model runs. Floats are counted in float32, whatever the precision."""
+def Range(start: Var, limit: Var, delta: Var, stash_type: int = 1) -> Var:
+    """Its length is learned when the model runs. Floats are counted in float32, as stash_type asks for at least."""
     if not is_float(start):
         return mb.range_1d(start=start, end=limit, step=delta)
     first, end, step = (cast(x, "fp32") for x in (start, limit, delta))

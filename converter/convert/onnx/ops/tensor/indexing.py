@@ -130,7 +130,7 @@ def GatherElements(data: Var, indices: Operand, axis: int = 0) -> Var:
     if any(is_static(data.shape[a]) and data.shape[a] != indices.shape[a] for a in others):
         ends = tuple(int(indices.shape[a]) for a in others)
         data = Slice(data, (0,) * len(others), ends, tuple(others))
-    places = from_the_end(indices, data, axis) if is_var(indices) else const(_counted(indices, shape_of(data)[axis]))
+    places = from_the_end(indices, data, axis) if is_var(indices) else const(_from_front(indices, shape_of(data)[axis]))
     if is_bool(data):
         return cast(mb.gather_along_axis(x=cast(data, "int32"), indices=places, axis=axis), "bool")
     return mb.gather_along_axis(x=data, indices=places, axis=axis)
@@ -144,13 +144,13 @@ def GatherND(data: Var, indices: Operand, batch_dims: int = 0) -> Var:
         negative = mb.less(x=indices, y=0)
         places = mb.select(cond=negative, a=mb.add(x=indices, y=const(sizes)), b=indices)
     else:
-        places = const(_counted(indices, sizes))
+        places = const(_from_front(indices, sizes))
     numbers = cast(data, "int32") if is_bool(data) else data
     # Only from iOS16 on does the operation know batch_dims at all.
     return cast(mb.gather_nd(x=numbers, indices=places, batch_dims=batch_dims or None), dtype_name(data))
 
 
-def _counted(indices: Array, sizes: Array | int) -> Array:
+def _from_front(indices: Array, sizes: Array | int) -> Array:
     """Indices with the negative ones counted from the front."""
     return np.where(indices < 0, indices + sizes, indices)
 
