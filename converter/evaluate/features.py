@@ -174,20 +174,28 @@ def _is_sequence(kind: Any, shape: Sequence[int]) -> bool:
 def _check_shape(kind: Any, shape: Sequence[int]) -> None:
     flexibility = kind.WhichOneof("ShapeFlexibility")
     default = list(kind.shape)
+    words = ""
     if flexibility == "shapeRange":
         ranges = list(kind.shapeRange.sizeRanges)
         fits = len(ranges) == len(shape) and all(map(_within, ranges, shape))
         allowed = f"[{', '.join(_words(r) for r in ranges)}]"
+        words = "; ".join(
+            f"Size ({size}) of dimension ({axis}) is not in allowed range ({_words(r)})"
+            for axis, (r, size) in enumerate(zip(ranges, shape, strict=False))
+            if not _within(r, size)
+        )
     elif flexibility == "enumeratedShapes":
         shapes = [list(s.shape) for s in kind.enumeratedShapes.shapes]
         shapes += [] if default in shapes else [default]
         fits = list(shape) in shapes
         allowed = " or ".join(map(str, shapes))
+        words = f"MultiArray Shape ({' x '.join(map(str, shape))}) was not in enumerated set of allowed shapes"
     else:
         fits = not default or list(shape) == default or (math.prod(default) == 1 and shape == ())
         allowed = str(default)
     if not fits:
-        raise EvaluationError(f"needs the shape {allowed}, got {list(shape)}")
+        core_ml_says = f" ({words})" if words else ""
+        raise EvaluationError(f"needs the shape {allowed}, got {list(shape)}{core_ml_says}")
 
 
 def _within(size_range: Any, size: int) -> bool:
@@ -211,7 +219,7 @@ def _default(kind: Any) -> torch.Tensor | None:
 
 
 def _picture(image: Any, value: torch.Tensor) -> Image.Image:
-    """[1, C, H, W] of pixels as a PIL image; what lies outside 0..255 is clipped."""
+    """[1, C, H, W] of pixels as a PIL image, opaque RGBA where it has colours; what lies outside 0..255 is clipped."""
     color = named(FeatureTypes_pb2.ImageFeatureType.ColorSpace, image.colorSpace)
     channels = 3 if color in ("RGB", "BGR") else 1
     if value.dim() < 3 or value.numel() != channels * value.shape[-2] * value.shape[-1]:
@@ -222,4 +230,6 @@ def _picture(image: Any, value: torch.Tensor) -> Image.Image:
     levels = np.clip(np.nan_to_num(np.rint(pixels)), 0, 255).astype(np.uint8)
     if color == "GRAYSCALE":
         return Image.fromarray(levels[0])
-    return Image.fromarray(np.ascontiguousarray((levels[::-1] if color == "BGR" else levels).transpose(1, 2, 0)))
+    colours = levels[::-1] if color == "BGR" else levels
+    opaque = np.full_like(levels[:1], 255)
+    return Image.fromarray(np.ascontiguousarray(np.concatenate([colours, opaque]).transpose(1, 2, 0)))

@@ -59,7 +59,7 @@ class Pipeline:
             outputs = [feature.name for feature in description.output]
             inner = [name for name in wanted if name in member.value_names() and name not in outputs]
             given_back = member.predict(given, outputs=[*outputs, *inner])
-            features |= {name: given_back[name] for name in outputs}
+            features |= {name: _handed_on(given_back[name]) for name in outputs}
             answer |= {name: value for name, value in given_back.items() if name in wanted}
         return answer
 
@@ -71,7 +71,7 @@ class Pipeline:
             given = {f.name: features[f.name] for f in description.input if f.name in features}
             if (found := member.first_not_finite(given)) is not None:
                 return found
-            features |= member.predict(given)
+            features |= {name: _handed_on(value) for name, value in member.predict(given).items()}
         return None
 
     def value_names(self) -> set[str]:
@@ -89,6 +89,11 @@ class Pipeline:
         """Of each model in order."""
         for member in self.members:
             yield from member.op_types()
+
+
+def _handed_on(value: Any) -> Any:
+    """What one model gives as the next one takes it: images are given with an alpha, and taken without."""
+    return value.convert("RGB") if getattr(value, "mode", "") == "RGBA" else value
 
 
 def models(spec: Any) -> Any:

@@ -173,6 +173,8 @@ class Program:
     def _input(self, name: str, value: Any) -> tuple[str, Any]:
         kind = self.inputs[name]
         if isinstance(kind, TensorType):
+            if kind.data_type.name == "uint8" and value.is_floating_point():  # of all inputs only pictures can be
+                value = value.to(kind.data_type.carrier)
             return name, typed(value, kind, f"the input {name}", self.compute)
         return name, value
 
