@@ -6,6 +6,10 @@ import pytest
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from converter.convert.onnx.lower import lower
+from converter.convert.onnx.prepare import prepare
+from converter.model import Target
+
 IR_VERSION = 10
 
 
@@ -52,5 +56,18 @@ def held(answer, reference):
         for got, array in zip(answers, wanted, strict=True):
             assert got.shape == (array.shape or (1,))
             np.testing.assert_allclose(got.reshape(array.shape), array, rtol=rtol, atol=atol)
+
+    return run
+
+
+@pytest.fixture
+def built():
+    """The operations that a case (op, opset, operands, attributes[, outputs]) becomes, without constants."""
+
+    def run(case, *, deployment_target="iOS16", compute_precision="float32"):
+        model, _ = one_node(*case)
+        target = Target(format="mlpackage", deployment_target=deployment_target, compute_precision=compute_precision)
+        program, _ = lower(prepare(model), interface=None, target=target)
+        return [o.op_type for o in program.functions["main"].operations if o.op_type != "const"]
 
     return run
