@@ -31,6 +31,8 @@ Shaped: TypeAlias = View | Any
 def reshape(x: Shaped, shape: Sequence[int]) -> Shaped:
     """`x` in another static shape of the same size."""
     shape = tuple(int(dim) for dim in shape)
+    if is_empty(x):
+        return empty(shape, x)
     if not isinstance(x, View):
         if tuple(x.shape) == shape:
             return x
@@ -52,10 +54,41 @@ def transpose(x: Shaped, perm: Sequence[int]) -> Shaped:
     return x if perm == tuple(range(len(perm))) else mb.transpose(x=x, perm=perm)
 
 
+def tile(x: Shaped, reps: Sequence[int]) -> Shaped:
+    """`x` repeated along each axis; an axis and the unrepeated ones behind it are one, which keeps the rank low."""
+    if all(count == 1 for count in reps):
+        return x
+    if len(reps) <= MAX_RANK:
+        return mb.tile(x=tensor(x), reps=tuple(reps))
+    groups: list[tuple[int, int]] = []
+    for size, count in zip(static_shape(x), reps, strict=True):
+        before, times = groups[-1] if groups else (0, 0)
+        if groups and (count == 1 or before == 1):
+            groups[-1] = (before * size, times * count)
+        else:
+            groups.append((size, count))
+    if len(groups) > MAX_RANK:
+        raise Unsupported(f"a repetition along {len(groups)} axes has no place in Core ML, which ends at {MAX_RANK}")
+    sizes, counts = zip(*groups, strict=True)
+    wide = mb.tile(x=tensor(reshape(x, sizes)), reps=counts)
+    return reshape(wide, [size * count for size, count in zip(static_shape(x), reps, strict=True)])
+
+
+def empty(shape: Sequence[int], like: Shaped) -> View:
+    """A tensor without elements and of the type of another; it exists until it is joined with one that has some."""
+    return View(like.base if isinstance(like, View) else like, tuple(shape), tuple(range(len(shape))))
+
+
+def is_empty(x: Shaped) -> bool:
+    return 0 in tuple(x.shape)
+
+
 def tensor(x: Shaped) -> Var:
     """A View of rank 5 or less as the tensor that it shows."""
     if not isinstance(x, View):
         return x
+    if is_empty(x):
+        raise Unsupported(f"a tensor without elements ({list(x.shape)}) has no place in Core ML")
     if len(x.dims) > MAX_RANK:
         raise Unsupported(f"a tensor of rank {len(x.dims)} ({list(x.shape)}) has no place in Core ML, which ends at 5")
     return transpose(reshape(x.base, x.dims), x.perm)

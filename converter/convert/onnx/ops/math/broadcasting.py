@@ -11,12 +11,10 @@ from converter.convert.onnx.builder import (
     is_var,
     mb,
     normal_axis,
-    prod,
-    shape_of,
 )
 from converter.convert.onnx.ops.tables import ai_onnx
 from converter.convert.onnx.sizes import Size, is_flexible, size_of, vector
-from converter.convert.onnx.views import reshape
+from converter.convert.onnx.views import Shaped, View, empty, reshape, static_shape, tile
 
 op = ai_onnx.op
 
@@ -32,15 +30,15 @@ def aligned(A: Operand, B: Operand, axis: int | None, broadcast: int) -> Operand
 
 
 @op
-def Expand(input: Var, shape: Sizes) -> Var:
-    if is_flexible(input) or any(is_var(size) for size in shape):
+def Expand(input: Shaped, shape: Sizes) -> Shaped:
+    if not isinstance(input, View) and (is_flexible(input) or any(is_var(size) for size in shape)):
         return _expanded(input, shape)
-    given = shape_of(input)
+    given = static_shape(input)
     target = np.broadcast_shapes(given, tuple(shape))
     full = (*[1] * (len(target) - len(given)), *given)
-    repeats = [size // old for size, old in zip(target, full, strict=True)]
-    wide = reshape(input, full)
-    return wide if prod(repeats) == 1 else mb.tile(x=wide, reps=repeats)
+    if 0 in target:
+        return empty(target, input)
+    return tile(reshape(input, full), [size // old for size, old in zip(target, full, strict=True)])
 
 
 def _expanded(x: Var, shape: Sequence[Size]) -> Var:
