@@ -178,6 +178,11 @@ def OneHot(indices: Var, depth: int, values: Operand, axis: int = -1) -> Var:
 
 
 @op
+def ReverseSequence(input: Var, sequence_lens: Var, batch_axis: int = 1, time_axis: int = 0) -> Var:
+    return mb.reverse_sequence(x=input, lengths=sequence_lens, seq_axis=time_axis, batch_axis=batch_axis)
+
+
+@op
 def Trilu(input: Var, k: int = 0, upper: int = 1) -> Var:
     mask = _triangle(input, k, bool(upper))
     if is_bool(input):
