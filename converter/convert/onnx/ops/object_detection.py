@@ -3,17 +3,20 @@
 import numpy as np
 
 from converter.convert.onnx.builder import (
+    Operand,
     Unsupported,
     Var,
     cast,
     const,
     dtype_name,
+    is_const,
+    is_var,
     mb,
     shape_of,
     target_is,
 )
 from converter.convert.onnx.ops.tables import ai_onnx
-from converter.convert.onnx.ops.tensor.sampling import Taps, elements, joined
+from converter.convert.onnx.ops.tensor.taps import Taps, arithmetic, elements, joined
 from converter.convert.onnx.views import reshape, transpose
 
 op = ai_onnx.op
@@ -24,8 +27,8 @@ _REJECTED = -3e38  # a score below all others
 @op
 def RoiAlign(
     X: Var,
-    rois: Var,
-    batch_indices: Var,
+    rois: Operand,
+    batch_indices: Operand,
     mode: str = "avg",
     output_height: int = 1,
     output_width: int = 1,
@@ -48,8 +51,8 @@ def RoiAlign(
 @op
 def RoiAlign_16(
     X: Var,
-    rois: Var,
-    batch_indices: Var,
+    rois: Operand,
+    batch_indices: Operand,
     coordinate_transformation_mode: str = "half_pixel",
     mode: str = "avg",
     output_height: int = 1,
@@ -63,81 +66,87 @@ def RoiAlign_16(
     half_pixel = coordinate_transformation_mode == "half_pixel"
     if mode not in ("avg", "max") or not (half_pixel or coordinate_transformation_mode == "output_half_pixel"):
         raise Unsupported(f"mode = {mode!r} with {coordinate_transformation_mode!r} is not known")
-    corners = mb.mul(x=cast(rois, "fp32"), y=spatial_scale)
-    corners = mb.sub(x=corners, y=0.5) if half_pixel else corners
-    first, last = mb.split(x=corners, num_splits=2, axis=1)
-    size = mb.sub(x=last, y=first)
-    size = size if half_pixel else mb.maximum(x=size, y=1.0)
+    do = arithmetic(rois)
+    corners = do.mul(x=do.cast(x=rois, dtype="fp32"), y=spatial_scale)
+    corners = do.sub(x=corners, y=0.5) if half_pixel else corners
+    first, last = do.split(x=corners, num_splits=2, axis=1)
+    size = do.sub(x=last, y=first)
+    size = size if half_pixel else do.maximum(x=size, y=1.0)
     if mode == "max":
         return _max_of_weighted(X, first, size, batch_indices, (output_height, output_width), sampling_ratio)
     # The pixels at the edge once more around the image: beyond that a point is 0, between the two it is the edge.
     around = mb.pad(x=X, pad=[1, 1, 1, 1], mode="replicate")
-    start = mb.add(x=first, y=1.5)  # half a pixel, as crop_resize takes it off, and one for the edge
-    boxes = mb.concat(values=[start, mb.sub(x=mb.add(x=start, y=size), y=1.0)], axis=1)
+    start = do.add(x=first, y=1.5)  # half a pixel, as crop_resize takes it off, and one for the edge
+    boxes = do.concat(values=[start, do.sub(x=do.add(x=start, y=size), y=1.0)], axis=1)
+    boxes = boxes if is_var(boxes) else const(boxes)
     points = _cropped(around, boxes, batch_indices, output_height * sampling_ratio, output_width * sampling_ratio)
     ratio = [sampling_ratio, sampling_ratio]
     return mb.avg_pool(x=points, kernel_sizes=ratio, strides=ratio, pad_type="valid") if sampling_ratio > 1 else points
 
 
-def _cropped(x: Var, boxes: Var, images: Var, height: int, width: int) -> Var:
+def _cropped(x: Var, boxes: Var, images: Operand, height: int, width: int) -> Var:
     """Boxes [N, 4] as x1, y1, x2, y2 in pixels, each of its image: [N, C, height, width]."""
     named = {"target_height": height, "target_width": width, "box_coordinate_mode": "CORNERS_WIDTH_FIRST"}
     if target_is("iOS17"):
-        return mb.crop_resize(x=x, boxes=boxes, box_indices=images, sampling_mode="UNALIGN_CORNERS", **named)
+        chosen = images if is_var(images) else const(images)
+        return mb.crop_resize(x=x, boxes=boxes, box_indices=chosen, sampling_mode="UNALIGN_CORNERS", **named)
     if not target_is("iOS15"):
         raise Unsupported("a NeuralNetwork does not crop at half pixels")
-    # There boxes and images are of one type; float16 holds places up to 2048 only.
-    rows = mb.concat(values=[mb.expand_dims(x=cast(images, "fp32"), axes=[1]), boxes], axis=1)
-    rois = mb.expand_dims(x=rows, axes=[1, 3, 4])
-    crops = mb.crop_resize(x=cast(x, "fp32"), roi=rois, sampling_mode="UNALIGN_CORNERS", **named)
-    return cast(mb.squeeze(x=crops, axes=[1]), dtype_name(x))
+    # There boxes are of the image's type, and float16 holds places up to 2048 only. Each is cropped from all images.
+    rois = mb.expand_dims(x=boxes, axes=[1, 3, 4]) if not is_const(boxes) else const(boxes.val[:, None, :, None, None])
+    crops = cast(mb.crop_resize(x=cast(x, "fp32"), roi=rois, sampling_mode="UNALIGN_CORNERS", **named), dtype_name(x))
+    if shape_of(x)[0] == 1:
+        return mb.squeeze(x=crops, axes=[1])
+    count = np.arange(shape_of(boxes)[0], dtype=np.int32)
+    do = arithmetic(images)
+    places = do.stack(values=[const(count) if is_var(images) else count, images], axis=1)
+    return mb.gather_nd(x=crops, indices=places if is_var(places) else const(places))
 
 
-def _max_of_weighted(X: Var, first: Var, size: Var, images: Var, sides: tuple[int, int], ratio: int) -> Var:
+def _max_of_weighted(X: Var, first: Operand, size: Operand, images: Operand, sides: tuple[int, int], ratio: int) -> Var:
     """The largest of the four weighted neighbours of all points, as the standard has it: not of their sums."""
-    boxes = shape_of(first)[0]
-    taps = [
-        _points(
-            mb.split(x=first, num_splits=2, axis=1)[at], mb.split(x=size, num_splits=2, axis=1)[at], count, ratio, n
-        )
-        for at, count, n in ((1, sides[0], shape_of(X)[2]), (0, sides[1], shape_of(X)[3]))
-    ]
-    rows, columns = sides
-    # [boxes, rows, ratio, 1, 1, 2] beside [boxes, 1, 1, columns, ratio, 2], as points of one axis after another.
-    vertical, horizontal = (
-        Taps(_spread(t.index, rows * ratio, columns * ratio, at), _spread(t.weight, rows * ratio, columns * ratio, at))
-        for t, at in zip(taps, (2, 1), strict=True)
-    )
-    places, weights = joined(X, reshape(images, (boxes, 1, 1)), [vertical, horizontal])
-    read = elements(X, places)
-    weighted = mb.mul(x=read, y=mb.expand_dims(x=cast(weights, dtype_name(X)), axes=[3]))
-    channels = shape_of(X)[1]
+    do, (rows, columns) = arithmetic(first), sides
+    boxes, channels = first.shape[0], shape_of(X)[1]
+    across, down = (do.split(x=x, num_splits=2, axis=1) for x in (first, size))
+    vertical = _points(across[1], down[1], rows * ratio, shape_of(X)[2])
+    horizontal = _points(across[0], down[0], columns * ratio, shape_of(X)[3])
+    taps = [_spread(vertical, columns * ratio, 2), _spread(horizontal, rows * ratio, 1)]
+    flat, weight = joined(X, arithmetic(images).reshape(x=images, shape=(boxes, 1, 1)), taps)
+    weight = arithmetic(weight).expand_dims(x=weight, axes=[3])
+    weight = cast(weight, dtype_name(X)) if is_var(weight) else const(weight, like=X)
+    weighted = mb.mul(x=elements(X, flat), y=weight)
     largest = mb.reduce_max(x=weighted, axes=[2], keep_dims=False)  # [boxes, points, C]
     by_row = reshape(largest, (boxes, rows, ratio, columns * ratio, channels))
     by_row = reshape(mb.reduce_max(x=by_row, axes=[2], keep_dims=False), (boxes, rows, columns, ratio, channels))
     return transpose(mb.reduce_max(x=by_row, axes=[3], keep_dims=False), (0, 3, 1, 2))
 
 
-def _spread(x: Var, rows: int, columns: int, axis: int) -> Var:
-    """[boxes, rows or columns, 2] for each point of the grid: [boxes, rows * columns, 2]."""
-    boxes = shape_of(x)[0]
-    repeats = [1, 1, columns, 1] if axis == 2 else [1, rows, 1, 1]
-    return reshape(mb.tile(x=mb.expand_dims(x=x, axes=[axis]), reps=repeats), (boxes, rows * columns, 2))
-
-
-def _points(first: Var, size: Var, count: int, ratio: int, side: int) -> Taps:
+def _points(first: Operand, size: Operand, count: int, side: int) -> Taps:
     """The neighbours of all points on one axis: [boxes, points, 2]; of what lies more than a pixel outside none."""
-    steps = (np.arange(count * ratio) + 0.5) / (count * ratio)
-    place = mb.add(x=first, y=mb.mul(x=size, y=const(steps[None])))
-    inside = mb.logical_and(x=mb.greater_equal(x=place, y=-1.0), y=mb.less_equal(x=place, y=float(side)))
-    place = mb.clip(x=place, alpha=0.0, beta=side - 1.0)
-    low = mb.floor(x=place)
-    high = mb.minimum(x=mb.add(x=low, y=1.0), y=side - 1.0)
-    share = mb.sub(x=place, y=low)
-    index = mb.stack(values=[low, high], axis=2)
-    weight = mb.stack(values=[mb.sub(x=1.0, y=share), share], axis=2)
-    weight = mb.mul(x=weight, y=mb.expand_dims(x=cast(inside, "fp32"), axes=[2]))
-    return Taps(cast(index, "int32"), weight)
+    do = arithmetic(first)
+    steps = ((np.arange(count, dtype=np.float32) + 0.5) / count).astype(np.float32)[None]
+    place = do.add(x=first, y=do.mul(x=size, y=steps))
+    inside = do.logical_and(x=do.greater_equal(x=place, y=-1.0), y=do.less_equal(x=place, y=float(side)))
+    place = do.clip(x=place, alpha=0.0, beta=side - 1.0)
+    low = do.floor(x=place)
+    share = do.sub(x=place, y=low)
+    index = do.stack(values=[low, do.clip(x=do.add(x=low, y=1.0), alpha=0.0, beta=side - 1.0)], axis=2)
+    weight = do.stack(values=[do.sub(x=1.0, y=share), share], axis=2)
+    inside = do.expand_dims(x=do.cast(x=inside, dtype="fp32"), axes=[2])
+    return Taps(do.cast(x=index, dtype="int32"), do.mul(x=weight, y=inside))
+
+
+def _spread(taps: Taps, times: int, axis: int) -> Taps:
+    """One axis' points for each of the other's: [boxes, points, 2] to [boxes, points * times, 2]."""
+    do = arithmetic(taps.index)
+    boxes, points, count = taps.index.shape
+    repeats = [times if at == axis else 1 for at in range(4)]
+
+    def spread(x: Operand) -> Operand:
+        tiled = do.tile(x=do.expand_dims(x=x, axes=[axis]), reps=repeats)
+        return do.reshape(x=tiled, shape=(boxes, points * times, count))
+
+    return Taps(spread(taps.index), spread(taps.weight))
 
 
 @op
