@@ -38,9 +38,9 @@ GRIDS += [
 # Inside, beyond two edges, of no size, and of negative size.
 ROIS = f([0.5, 1.2, 6.7, 5.1], [-2.5, -0.4, 4.0, 3.0], [3.0, 2.0, 9.5, 8.8], [2.0, 2.0, 2.0, 2.0], [4.0, 4.0, 3.0, 2.5])
 IMAGES = i(0, 1, 1, 0, 1)
-POOLED = {"output_height": 3, "output_width": 2}
+SIZE = {"output_height": 3, "output_width": 2}
 REGIONS = [
-    ("RoiAlign", opset, [(2, 3, 7, 8), rois, images], {**POOLED, "sampling_ratio": ratio, "spatial_scale": scale, **more})
+    ("RoiAlign", opset, [(2, 3, 7, 8), rois, images], {**SIZE, "sampling_ratio": ratio, "spatial_scale": scale, **more})
     for rois, images in (({"input": ROIS}, {"input": IMAGES}), (ROIS, IMAGES))
     for opset, ratio, scale, more in (
         (10, 2, 1.0, {}),
