@@ -27,6 +27,7 @@ _WEIGHTS: Mapping[str, tuple[int, ...]] = {
     "MatMul": (0, 1),
 }
 _DEQUANTIZE_OPSET = 21
+_TABLE = 1024  # elements from which on a table of levels is worth the trouble
 
 
 def kept(nodes: Iterable[onnx.NodeProto], outputs: Iterable[str]) -> frozenset[str]:
@@ -71,21 +72,28 @@ class _Rewriting:
         self.constants = dict(self.graph.constants)
         self.types = dict(self.graph.types)
         self.uses: dict[str, int] = {}
+        self.tables: dict[str, Node] = {}
         self.rearranged: dict[tuple[str, tuple[int, ...]], str] = {}
         for name in (*(name for node in self.graph.nodes for name in node.uses), *self.graph.outputs):
             self.uses[name] = self.uses.get(name, 0) + 1
 
     def take(self, node: Node) -> None:
-        product = self.integer_product(node)
-        if product is not None:
-            return self.take(product)
+        other = self.integer_product(node) or self.looked_up(node)
+        if other is not None:
+            return self.take(other)
         if (node.domain, node.op_type) == ("", "Transpose") and (weight := self.weight(node.inputs[0])) is not None:
             rank = self.constants[weight.inputs[0]].ndim
             perm = node.attributes.get("perm") or tuple(reversed(range(rank)))
             self.rearranged[weight.outputs[0], perm] = node.outputs[0]
             return self.add(self.permuted(weight, perm, node.outputs[0]))
+        if (node.domain, node.op_type) == ("", "Gather") and self.is_table(node.inputs[0]):
+            return self.look_up_levels(node)
         self.add(self.with_columns(node))
         return None
+
+    def is_table(self, name: str) -> bool:
+        value = self.constants.get(name)
+        return value is not None and value.dtype in (np.int8, np.uint8) and value.size >= _TABLE
 
     def add(self, node: Node) -> None:
         self.nodes.append(node)
@@ -148,6 +156,35 @@ class _Rewriting:
     def opset_has_axis(self, weight: Node) -> bool:
         """Before opset 13, and of a lone scale, there is no axis."""
         return self.constants[weight.inputs[1]].size > 1
+
+    def looked_up(self, node: Node) -> Node | None:
+        """Rows of a table of levels, dequantized: rows of the dequantized table, which stays as small."""
+        gather = self.tables.get(node.inputs[0]) if node.op_type == "DequantizeLinear" else None
+        if gather is None or self.uses[gather.outputs[0]] != 1:
+            return None
+        if any(name and (name not in self.constants or self.constants[name].size > 1) for name in node.inputs[1:]):
+            return None
+        self.add(self.table(node, gather, (gather.inputs[0], *node.inputs[1:])))
+        return replace(gather, inputs=(self.nodes[-1].outputs[0], gather.inputs[1]), outputs=node.outputs)
+
+    def table(self, node: Node, gather: Node, inputs: tuple[str, ...]) -> Node:
+        """The dequantized table of a Gather, for this node."""
+        name = f"{node.outputs[0]}.table"
+        self.types[name] = TensorType("float32", self.constants[gather.inputs[0]].shape)
+        return Node("DequantizeLinear", "", _DEQUANTIZE_OPSET, f"{node.name}.table", inputs, (name,), {})
+
+    def look_up_levels(self, gather: Node) -> None:
+        """Rows of a table of levels that stay levels: of a weight, because Core ML would hold each in 32 bits."""
+        self.tables[gather.outputs[0]] = gather
+        rows, step = f"{gather.outputs[0]}.rows", f"{gather.outputs[0]}.step"
+        self.constants[step] = np.ones((), np.float32)
+        self.types[step] = type_of(self.constants[step])
+        self.add(self.table(gather, gather, (gather.inputs[0], step)))
+        self.add(replace(gather, inputs=(self.nodes[-1].outputs[0], gather.inputs[1]), outputs=(rows,)))
+        type_ = self.types[gather.inputs[0]]
+        self.types[rows] = replace(self.types[gather.outputs[0]], dtype="float32")
+        to = onnx.TensorProto.DataType.Value(type_.dtype.upper())
+        self.add(replace(gather, op_type="Cast", inputs=(rows,), attributes={"to": to}))
 
     def integer_product(self, node: Node) -> Node | None:
         """Cast(ConvInteger or MatMulInteger) * (scale of a * scale of b): the product of what the two stand for."""
