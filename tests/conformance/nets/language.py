@@ -21,13 +21,24 @@ Made = tuple[torch.nn.Module, Mapping[str, torch.Tensor]]
 class Plain(torch.nn.Module):
     """A model of transformers with named inputs, as a function of tensors alone; `output` is what of it is compared."""
 
-    def __init__(self, model: Any, inputs: tuple[str, ...], output: str, **options: Any) -> None:
+    def __init__(self, model: Any, inputs: tuple[str, ...], output: str) -> None:
         super().__init__()
-        self.model, self.inputs, self.output, self.options = model, inputs, output, options
+        self.model, self.inputs, self.output = model, inputs, output
 
     def forward(self, *given: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = self.model(**dict(zip(self.inputs, given, strict=True)), **self.options)[self.output]
+        found: torch.Tensor = self.model(**dict(zip(self.inputs, given, strict=True)))[self.output]
         return found
+
+
+class Causal(Plain):
+    """A decoder given its whole mask; the TorchScript exporter cannot follow how transformers makes its own."""
+
+    def forward(self, *given: torch.Tensor) -> torch.Tensor:
+        ids, mask = given
+        length = ids.shape[1]
+        seen = torch.ones(length, length, dtype=torch.bool).tril() & (mask[:, None, None, :] > 0)
+        hidden = torch.zeros(seen.shape).masked_fill(~seen, torch.finfo(torch.float32).min)
+        return super().forward(ids, hidden)
 
 
 def _spread(module: torch.nn.Module) -> torch.nn.Module:
@@ -42,7 +53,7 @@ def _spread(module: torch.nn.Module) -> torch.nn.Module:
 
 
 def _text(
-    model: str, config: str, options: Mapping[str, Any], inputs: tuple[str, ...], output: str, **more: Any
+    model: str, config: str, options: Mapping[str, Any], inputs: tuple[str, ...], output: str, kind: type[Plain] = Plain
 ) -> Made:
     import transformers
 
@@ -52,7 +63,7 @@ def _text(
         name: torch.ones(1, 12, dtype=torch.long) if "mask" in name else torch.arange(12).reshape(1, 12)
         for name in inputs
     }
-    return Plain(_spread(module), inputs, output, **more).eval(), example
+    return kind(_spread(module), inputs, output).eval(), example
 
 
 def _seen(model: str, config: str, options: Mapping[str, Any], shape: tuple[int, ...], output: str, name: str) -> Made:
@@ -173,6 +184,7 @@ TEXTS: dict[str, Any] = {
         "logits",
     ),
 }
+DECODERS = ("gpt2", "llama", "qwen2")
 SEEN: dict[str, Any] = {
     "whisper-encoder": (
         "WhisperModel.encoder",
@@ -223,11 +235,16 @@ def _flexible(inputs: tuple[str, ...]) -> dict[str, Any]:
 
 
 def nets() -> list[Net]:
-    found = [Net(name, "text", partial(_text, *given), below=WORDS) for name, given in TEXTS.items()]
-    found += [
-        Net(f"{name}-flexible", "text", partial(_text, *given), below=WORDS, **_flexible(given[3]))
-        for name, given in TEXTS.items()
-    ]
+    found = []
+    for name, given in TEXTS.items():
+        decodes = {"kind": Causal} if name in DECODERS else {}
+        make = partial(_text, *given, **decodes)
+        found.append(Net(name, "text", make, below=WORDS))
+        found.append(Net(f"{name}-flexible", "text", make, below=WORDS, **_flexible(given[3])))
+        if decodes:
+            own, more = partial(_text, *given), {"below": WORDS, "exporters": ("dynamo",)}
+            found.append(Net(f"{name}-own-mask", "text", own, **more))
+            found.append(Net(f"{name}-own-mask-flexible", "text", own, **more, **_flexible(given[3])))
     found += [
         Net(name, "transformers on pictures and sound", partial(_encoder, *given)) for name, given in SEEN.items()
     ]
