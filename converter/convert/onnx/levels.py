@@ -86,6 +86,8 @@ def dequantize(
 
 def as_float(levels: Var, dtype: str) -> Var:
     """Levels as floats of the same values; what rounded floats were cast from is taken as it is."""
+    if is_const(levels):
+        return const(levels.val.astype(np.float32), like=const(np.zeros((), np.float16)) if dtype == "fp16" else None)
     source = _behind_cast(levels)
     return source if source is not None and dtype_name(source) == dtype and _is_whole(source) else cast(levels, dtype)
 

@@ -126,20 +126,16 @@ def QLinearConv(
 
 
 def _bias(B: Operand, x_scale: Operand, w_scale: Operand) -> Var:
-    """The bias [1, M, 1, ...] or [M] in real numbers."""
+    """The bias in real numbers; in float32 until then, because float16 ends at 65504 steps."""
     if is_var(B) or is_var(x_scale) or is_var(w_scale):
-        step = mb.mul(x=_var(x_scale), y=_var(w_scale))
-        return mb.mul(x=cast(_var(B), precision.get()), y=step)
+        step = mb.mul(x=_wide(x_scale), y=_wide(w_scale))
+        return cast(mb.mul(x=_wide(B), y=step), precision.get())
     steps = B.astype(np.float32) * (x_scale.astype(np.float32) * w_scale.astype(np.float32)).reshape(-1)
-    return mb.const(val=narrow(steps, _real()))
+    return mb.const(val=narrow(steps, np.float16 if precision.get() == "fp16" else np.float32))
 
 
-def _real() -> type[np.floating]:
-    return np.float16 if precision.get() == "fp16" else np.float32
-
-
-def _var(x: Operand) -> Var:
-    return x if is_var(x) else mb.const(val=narrow(x, _real()))
+def _wide(x: Operand) -> Var:
+    return as_float(x, "fp32") if is_var(x) else const(x.astype(np.float32))
 
 
 @op

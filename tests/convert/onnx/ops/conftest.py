@@ -71,3 +71,22 @@ def built():
         return [o.op_type for o in program.functions["main"].operations if o.op_type != "const"]
 
     return run
+
+
+@pytest.fixture
+def quantized_product():
+    """A model of x @ DequantizeLinear(weights), and an input."""
+
+    def build(data, scale, zero_point, attributes):
+        given = {"data": data, "scale": scale} | ({} if zero_point is None else {"zero": zero_point})
+        nodes = [
+            helper.make_node("DequantizeLinear", list(given), ["weights"], **attributes),
+            helper.make_node("MatMul", ["x", "weights"], ["y"]),
+        ]
+        x = np.random.default_rng(0).standard_normal((3, data.shape[0])).astype(np.float32)
+        types = [helper.make_tensor_value_info("x", 1, x.shape)], [helper.make_tensor_value_info("y", 1, [3, None])]
+        constants = [numpy_helper.from_array(array, name) for name, array in given.items()]
+        graph = helper.make_graph(nodes, "product", *types, constants)
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=IR_VERSION), {"x": x}
+
+    return build
