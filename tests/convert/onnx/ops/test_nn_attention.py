@@ -64,6 +64,7 @@ CASES = [
     attention(*GQA, None, *PAST, opset=25, left_window_size=2, is_causal=1),
     attention(*GQA, None, None, None, {"input": i(3, 5)}, opset=25, left_window_size=1, right_window_size=0),
     attention(*GQA, x(2, 1, 3, 5), None, None, i(3, 5), opset=25, left_window_size=1, right_window_size=1),
+    attention(w(2, 3, 32), *FLAT[1:], **HEADS),
 ]
 ROTATED = [
     ("RotaryEmbedding", 23, [x(2, 3, 4, 8), w(9, 4), w(9, 4), {"input": i([0, 3, 2, 8], [1, 1, 0, 7])}], {}),
@@ -75,8 +76,30 @@ ROTATED = [
 OTHERS = [
     ("SwiGLU", 28, [x(2, 3), x(2, 3)], {"alpha": 1.3}),
     ("TensorScatter", 24, [x(2, 3, 6, 4), x(2, 3, 2, 4), {"input": i(1, 5)}], {"mode": "circular"}),
-    ("LinearAttention", 27, [x(2, 3, 16), x(2, 3, 8), x(2, 3, 6), x(2, 2, 4, 3), x(2, 3, 2), x(2, 3, 2)], HEADS, 2),
-    ("LinearAttention", 27, [x(2, 3, 16), x(2, 3, 8), x(2, 3, 6)], HEADS | {"update_rule": "linear", "scale": 0.5}, 2),
+]
+
+
+def linear(rule, decay=None, beta=None, past=None, tokens=3, **attributes):
+    """Of sizes 4 and 3; keys of length 1, as they should be."""
+    key = R.normal(size=(2, tokens, 2, 4))
+    key = {"input": (key / np.linalg.norm(key, axis=-1, keepdims=True)).reshape(2, tokens, 8).astype(np.float32)}
+    gates = [
+        None if width is None else {"input": R.uniform(-1, 0, (2, tokens, width)).astype(np.float32)}
+        for width in (decay, beta)
+    ]
+    operands = [x(2, tokens, 16), key, x(2, tokens, 6), past, *gates]
+    return ("LinearAttention", 27, operands, HEADS | {"update_rule": rule} | attributes, 2)
+
+
+LINEAR = [
+    linear("linear"),
+    linear("linear", past=x(2, 2, 4, 3), scale=0.5),
+    linear("gated", decay=8),
+    linear("gated", decay=2, past=x(2, 2, 4, 3)),
+    linear("delta", beta=2),
+    linear("delta", beta=1, past=x(2, 2, 4, 3), chunk_size=1),
+    linear("gated_delta", decay=8, beta=1),
+    linear("gated_delta", decay=2, beta=2, past=x(2, 2, 4, 3), tokens=1),
 ]
 
 name = lambda case: f"{case[1]}-{len(case[2])}-{sorted(case[3].items())}"  # noqa: E731
@@ -87,7 +110,7 @@ def test_attention_answers_as_the_standard_does(held, case):
     held(case, oracle="onnx", rtol=1e-4, atol=1e-5)
 
 
-FUSED = [CASES[n] for n in (0, 1, 3, 4, 7, 8, 12, 13, 24, 25, 26, 28)]
+FUSED = [CASES[n] for n in (-1, 0, 1, 3, 4, 7, 8, 12, 13, 24, 25, 26, 28)]
 
 
 @pytest.mark.parametrize("case", FUSED, ids=name)
@@ -111,12 +134,14 @@ def test_a_softmax_of_many_keys_or_on_demand_is_computed_in_float32(built, keys,
     assert inner.count("cast") == casts
 
 
-@pytest.mark.parametrize("case", [*ROTATED, *OTHERS], ids=name)
+@pytest.mark.parametrize("case", [*ROTATED, *OTHERS, *LINEAR], ids=name)
 def test_what_stands_beside_attention_answers_as_the_standard_does(held, case):
     held(case, oracle="onnx", rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("case", [CASES[0], CASES[4], CASES[6], CASES[11], CASES[13], *ROTATED[:2]], ids=name)
+@pytest.mark.parametrize(
+    "case", [CASES[0], CASES[4], CASES[6], CASES[11], CASES[13], *ROTATED[:2], LINEAR[6]], ids=name
+)
 def test_a_neural_network_answers_the_same(held, case):
     held(case, oracle="onnx", format="mlmodel", deployment_target="iOS14", rtol=1e-4, atol=1e-5)
 
@@ -142,7 +167,17 @@ def test_float16_takes_a_mask_of_float32s_lowest_number(held, release):
     )
 
 
+def test_float16_keeps_the_state_in_float32(held, built):
+    case = linear("gated_delta", decay=8, beta=2, tokens=40)
+    held(case, oracle="onnx", compute_precision="float16", rtol=1e-2, atol=1e-2)
+    operations = built(case, compute_precision="float16")
+    last = len(operations) - operations[::-1].index("matmul")
+    assert "cast" not in operations[operations.index("matmul") : last]
+
+
 REFUSED = [
+    (linear("gated"), "decay"),
+    (linear("delta", beta=2, decay=2), "decay"),
     (attention(x(2, 3, 32), x(2, 5, 32), x(2, 5, 32)), "num_heads"),
     (attention(*GQA, w(3, 1), opset=24), "one column"),
     (attention(*GQA, opset=25, left_window_size=-2), "negative"),

@@ -109,6 +109,18 @@ def test_boxes_are_selected_as_by_onnxruntime(held, case, release):
     held(case, deployment_target=release)
 
 
+@pytest.mark.parametrize("release", ["iOS13", "iOS14"])
+def test_a_neural_network_selects_the_same_boxes(held, release):
+    held(SUPPRESSIONS[1], format="mlmodel", deployment_target=release)
+
+
+def test_float16_selects_the_same_boxes_of_places_that_it_holds(held):
+    places = np.round(BOXES * 256).astype(np.float32)
+    scores = R.permuted(np.arange(72, dtype=np.float32) / 128).reshape(2, 3, 12)
+    operands = [{"input": places[:, :12]}, {"input": scores}, i(12), f(0.3), f(0.1)]
+    held(("NonMaxSuppression", 11, operands, {}), compute_precision="float16")
+
+
 def test_none_is_selected_where_no_score_suffices(held):
     held(boxes(5, 0.5, 2.0))
 

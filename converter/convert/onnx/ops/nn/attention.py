@@ -14,6 +14,7 @@ from converter.convert.onnx.builder import (
     const,
     dtype_name,
     float_dtype,
+    is_const,
     is_var,
     mb,
     shape_of,
@@ -89,6 +90,8 @@ def Attention(
 def _split(x: Var, heads: int) -> Var:
     """[batch, length, heads * size] as [batch, heads, length, size]."""
     batch, length, width = shape_of(x)
+    if is_const(x):
+        return mb.const(val=x.val.reshape(batch, length, heads, width // heads).transpose(0, 2, 1, 3))
     return transpose(reshape(x, (batch, length, heads, width // heads)), (0, 2, 1, 3))
 
 
@@ -98,10 +101,17 @@ def _grouped(x: Var, heads: int) -> Var:
     return reshape(x, (batch, heads, all_heads // heads * queries, size))
 
 
+def _times(x: Var, factor: float) -> Var:
+    if abs(factor - 1) < 1e-7:
+        return x
+    # Learned queries are constant.
+    return mb.const(val=x.val * x.val.dtype.type(factor)) if is_const(x) else mb.mul(x=x, y=factor)
+
+
 def _scores(query: Var, key: Var, scale: float) -> Var:
     """Each query times each key: [batch, heads of the query, queries, keys]."""
     batch, heads, queries, _ = shape_of(query)
-    scaled = query if scale == 1.0 else mb.mul(x=query, y=scale)
+    scaled = _times(query, scale)
     scores = mb.matmul(x=_grouped(scaled, shape_of(key)[1]), y=key, transpose_y=True)
     return reshape(scores, (batch, heads, queries, shape_of(key)[2]))
 
@@ -115,8 +125,7 @@ def _grouped_matmul(weights: Var, value: Var) -> Var:
 def _fused(query: Var, key: Var, value: Var, mask: Mask, scale: float) -> Var:
     batch, heads, queries, size = shape_of(query)
     factor = scale * math.sqrt(size)  # Core ML has the default scale only
-    scaled = query if abs(factor - 1) < 1e-7 else mb.mul(x=query, y=factor)
-    grouped = _grouped(scaled, shape_of(key)[1])
+    grouped = _grouped(_times(query, factor), shape_of(key)[1])
     bias = mask.fixed()
     named = {}
     if bias is not None:
