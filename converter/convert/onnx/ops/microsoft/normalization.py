@@ -18,6 +18,7 @@ from converter.convert.onnx.ops.microsoft.fused import to_channels_first, to_cha
 from converter.convert.onnx.ops.nn.normalization import GroupNormalization_21, LayerNormalization, RMSNormalization
 from converter.convert.onnx.ops.tables import com_microsoft
 from converter.convert.onnx.ops.tensor.indexing import Gather
+from converter.convert.onnx.views import reshape
 
 op = com_microsoft.op
 
@@ -159,10 +160,11 @@ def SkipGroupNorm(
     """Of X + skip + bias, which is the second output; a skip [N, C] counts for every pixel."""
     shape = tuple(skip.shape)
     if len(shape) == 2:
-        skip = mb.expand_dims(x=skip, axes=[1, 2] if channels_last else [2, 3])
+        batch, channels = shape_of(skip)
+        skip = reshape(skip, (batch, 1, 1, channels) if channels_last else (batch, channels, 1, 1))
     total = mb.add(x=X, y=skip)
     if bias is not None:
-        total = mb.add(x=total, y=bias if channels_last else mb.reshape(x=bias, shape=(-1, 1, 1)))
+        total = mb.add(x=total, y=bias if channels_last else reshape(bias, (int(bias.shape[0]), 1, 1)))
     y = GroupNorm(
         total, gamma, beta, activation=activation, channels_last=channels_last, epsilon=epsilon, groups=groups
     )

@@ -19,11 +19,11 @@ def MatMulNBits(
     g_idx: Array | None = None,
     bias: Var = None,
     *,
-    K: int,
-    N: int,
     accuracy_level: int = 0,
     bits: int = 4,
     block_size: int,
+    K: int,
+    N: int,
     weight_prepacked: int = 0,
 ) -> Var:
     """A @ weights.T + bias. `accuracy_level` lets onnxruntime compute more coarsely than is done here."""
