@@ -4,15 +4,19 @@ from itertools import cycle, product
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 
+import converter
 from converter.errors import UnsupportedOpsError
+from converter.model import Range
 
 R = np.random.default_rng(2)
 f = lambda *values: np.array(values, np.float32)  # noqa: E731
 i = lambda *values: np.array(values, np.int64)  # noqa: E731
 
 COORDINATES = ["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"]
+COUNTS = {"input": R.integers(0, 9, (1, 2, 5, 6)).astype(np.int32)}
+ROI = f(0, 0, 0.2, -0.3, 1, 1, 0.9, 1.2)
 CROPPED = {"coordinate_transformation_mode": "tf_crop_and_resize"}
 BEYOND = CROPPED | {"mode": "linear", "extrapolation_value": 3.0}
 HALF_PIXEL_FOR_NN = {"coordinate_transformation_mode": "tf_half_pixel_for_nn", "nearest_mode": "floor"}
@@ -71,15 +75,17 @@ OTHERS = [
     sizes(4, 9, opset=18, axes=[3, 2], mode="linear"),
     sizes(8, 8, opset=18, axes=[2, 3], keep_aspect_ratio_policy="not_larger", mode="linear"),
     sizes(8, 8, opset=19, axes=[2, 3], keep_aspect_ratio_policy="not_smaller", mode="cubic"),
-    ("Resize", 13, [(1, 2, 5, 6), f(0, 0, 0.2, -0.3, 1, 1, 0.9, 1.2), None, i(1, 2, 4, 7)], BEYOND),
+    ("Resize", 13, [(1, 2, 5, 6), ROI, None, i(1, 2, 4, 7)], BEYOND),
     ("Resize", 13, [(1, 2, 5, 6), f(0, 0, 0.2, 0.1, 1, 1, 0.9, 0.8), None, i(1, 2, 1, 7)], CROPPED | {"mode": "cubic"}),
     ("Resize", 18, [(1, 2, 5, 6), f(0.1, 0.2, 0.7, 0.9), None, i(4, 3)], CROPPED | {"axes": [2, 3]}),
-    ("Resize", 13, [{"input": R.integers(0, 9, (1, 2, 5, 6)).astype(np.int32)}, None, f(1, 1, 2, 2)], {}),
+    ("Resize", 13, [COUNTS, None, f(1, 1, 2, 2)], {}),
+    ("Resize", 13, [COUNTS, ROI, None, i(1, 2, 4, 7)], CROPPED | {"extrapolation_value": 7.0}),
     ("Resize", 13, [{"input": R.integers(0, 9, (1, 2, 5, 6)).astype(np.uint8)}, None, None, i(1, 2, 3, 9)], {}),
 ]  # fmt: skip
-# onnxruntime resizes few axes at a time, takes whole sizes for align_corners and half_pixel_symmetric, cuts the
-# antialiased kernel at the edge, and is off by 1e-4 of a pixel at the two thousandth.
+# onnxruntime resizes few axes at a time, crops none of scale 1, takes whole sizes for align_corners and
+# half_pixel_symmetric, cuts the antialiased kernel at the edge, and is off by 1e-4 of a pixel at the two thousandth.
 STANDARD = [
+    ("Resize", 13, [(1, 2, 5, 6), f(0, 0, 0.2, 0, 1, 1, 0.6, 1), f(1, 1, 1, 2)], CROPPED),
     sizes(1, 1, 3, 2500, shape=(1, 1, 3, 2000), mode="cubic"),
     sizes(2, 3, 5, 6, mode="linear", shape=(1, 2, 5, 6)),
     sizes(9, shape=(6,), mode="linear"),
@@ -150,3 +156,53 @@ def test_the_oldest_upsample_scales_height_and_width(answer):
     )
     x = R.normal(size=(1, 2, 3, 4)).astype(np.float32)
     np.testing.assert_array_equal(answer(model, {"x": x})[0], x.repeat(2, 2).repeat(3, 3))
+
+
+FLEXIBLE = [
+    (f(1, 1, 2, 3), None, {}),
+    (f(1, 1, 2, 1), None, {"nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}),
+    (f(1, 1, 2, 3), None, {"mode": "linear"}),
+    (f(1, 1, 2, 2), None, {"mode": "linear", "coordinate_transformation_mode": "align_corners"}),
+    (f(1, 1, 2, 3), None, {"mode": "linear", "coordinate_transformation_mode": "asymmetric"}),
+    (None, i(1, 2, 9, 4), {"mode": "linear"}),
+    (None, i(1, 2, 9, 1), {"mode": "linear", "coordinate_transformation_mode": "align_corners"}),
+]
+
+
+def flexible(scales, sizes, attributes):
+    """[1, 2, height, width], both sides as large as the picture."""
+    given = {"scales": scales, "sizes": sizes}
+    names = ["x", "", *(name if value is not None else "" for name, value in given.items())]
+    nodes = [helper.make_node("Resize", names, ["y"], **attributes)]
+    values = [helper.make_tensor_value_info(name, 1, (1, 2, *sides)) for name, sides in (("x", "hw"), ("y", "ab"))]
+    constants = [numpy_helper.from_array(value, name) for name, value in given.items() if value is not None]
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:], constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+
+
+@pytest.mark.parametrize(("scales", "sizes", "attributes"), FLEXIBLE)
+def test_pictures_of_any_size_are_resized_by_whole_factors_or_to_a_size(tmp_path, reference, scales, sizes, attributes):
+    model = flexible(scales, sizes, attributes)
+    bounds = {"h": Range(lower=2, upper=16, default=4), "w": Range(lower=2, upper=16, default=4)}
+    converter.convert_onnx(model, tmp_path / "m.mlpackage", shapes=bounds, compute_precision="float32")
+    converted = converter.load_model(tmp_path / "m.mlpackage", compute="float32")
+    for sides in ((4, 4), (3, 7), (16, 5)):
+        x = R.normal(size=(1, 2, *sides)).astype(np.float32)
+        np.testing.assert_allclose(
+            converted.predict({"x": x})["y"], reference(model, {"x": x})[0], rtol=1e-5, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize(
+    ("scales", "sizes", "attributes", "reason"),
+    [
+        (f(1, 1, 1.5, 2), None, {}, "not whole"),
+        (f(1, 2, 2, 2), None, {}, "other than height and width"),
+        (f(1, 1, 2, 2), None, {"mode": "cubic"}, "only for fixed sizes"),
+        (None, i(1, 2, 9, 4), {}, "only for fixed sizes"),
+    ],
+)
+def test_what_needs_the_size_of_a_flexible_picture_is_refused(tmp_path, scales, sizes, attributes, reason):
+    bounds = {"h": Range(lower=2, upper=16, default=4), "w": Range(lower=2, upper=16, default=4)}
+    with pytest.raises(UnsupportedOpsError, match=reason):
+        converter.convert_onnx(flexible(scales, sizes, attributes), tmp_path / "m.mlpackage", shapes=bounds)

@@ -121,23 +121,22 @@ def _resized(
             found = Axis(size, count, count / size if scale is None else scale)
         return Axis(found.size, found.count, found.scale, rois.get(axis, (0.0, 1.0)))
 
-    if not is_float(X):
-        if sampling.mode != "nearest":
-            raise Unsupported("the standard does not say how interpolated integers are rounded")
-        wide = cast(X, "int32")  # gathers take no bool
-        fixed = {a: read(a, int(X.shape[a])) for a in (*scales, *sizes) if shape_of(X)}
-        return cast(_nearest(wide, fixed, sampling), dtype_name(X))
-    flexible = [a for a in (*scales, *sizes) if not isinstance(X.shape[a], int | np.integer)]
-    flexible = [a for a in flexible if scales.get(a) != 1.0]
-    if flexible:
-        trials = [{a: read(a, size) for a in (*scales, *sizes) if a in flexible} for size in _TRIALS]
-        others = {a: read(a, int(X.shape[a])) for a in (*scales, *sizes) if a not in flexible and scales.get(a) != 1.0}
-        return _of_any_size(X, trials, others, scales, sampling)
-    axes = {a: read(a, int(X.shape[a])) for a in (*scales, *sizes) if scales.get(a) != 1.0}
-    if any(axis.count < 1 for axis in axes.values()):
+    if not is_float(X) and sampling.mode != "nearest":
+        raise Unsupported("the standard does not say how interpolated integers are rounded")
+    x = X if is_float(X) else cast(X, "int32")  # gathers take no bool
+    is_whole = {a: sampling.coordinates != "tf_crop_and_resize" and scales.get(a) == 1.0 for a in (*scales, *sizes)}
+    flexible = [a for a, kept in is_whole.items() if not kept and not isinstance(x.shape[a], int | np.integer)]
+    fixed = {a: read(a, int(x.shape[a])) for a, kept in is_whole.items() if not kept and a not in flexible}
+    fixed = {a: axis for a, axis in fixed.items() if not axis.is_kept}
+    if any(axis.count < 1 for axis in fixed.values()):
         raise Unsupported("its result is empty, which Core ML cannot hold")
-    y = (_nearest if sampling.mode == "nearest" else _interpolated)(X, axes, sampling)
-    return _extrapolated(y, axes, sampling, beyond) if sampling.coordinates == "tf_crop_and_resize" else y
+    if flexible:
+        if sampling.coordinates == "tf_crop_and_resize" or not is_float(x):
+            raise Unsupported("it crops a flexible dimension, or one of integers")
+        return _of_any_size(x, [{a: read(a, size) for a in flexible} for size in _TRIALS], fixed, scales, sampling)
+    y = (_nearest if sampling.mode == "nearest" else _interpolated)(x, fixed, sampling)
+    y = _extrapolated(y, fixed, sampling, beyond) if sampling.coordinates == "tf_crop_and_resize" else y
+    return cast(y, dtype_name(X))
 
 
 def _nearest(x: Var, axes: dict[int, Axis], sampling: Sampling) -> Var:
@@ -214,7 +213,9 @@ def _extrapolated(y: Var, axes: dict[int, Axis], sampling: Sampling, value: floa
         line = interpolation.outside(axis, sampling.coordinates)
         if line.any():
             mask = mask | line.reshape([-1 if at == a else 1 for at in range(rank)])
-    return mb.select(cond=const(mask), a=const(value, like=y), b=y) if mask.any() else y
+    if not mask.any():
+        return y
+    return mb.select(cond=const(mask), a=const(value, like=y) if is_float(y) else np.int32(value), b=y)
 
 
 def _of_any_size(
@@ -242,10 +243,10 @@ def _of_any_size(
             x=x, scale_factor_height=height, scale_factor_width=width, align_corners=align, **named
         )
     if mode is not None and not by_scale and (mode != "UNALIGN_CORNERS" or target_is("iOS15")):
-        counts = [({**trials[0], **others}[a]).count for a in spatial if a in {**trials[0], **others}]
+        counts = {a: axis.count for a, axis in (*trials[0].items(), *others.items())}
         if len(counts) == 2:
             return mb.resize_bilinear(
-                x=x, target_size_height=counts[0], target_size_width=counts[1], sampling_mode=mode
+                x=x, target_size_height=counts[rank - 2], target_size_width=counts[rank - 1], sampling_mode=mode
             )
     raise Unsupported("it resizes a flexible dimension in a way that Core ML has only for fixed sizes")
 
