@@ -206,3 +206,45 @@ def test_what_needs_the_size_of_a_flexible_picture_is_refused(tmp_path, scales, 
     bounds = {"h": Range(lower=2, upper=16, default=4), "w": Range(lower=2, upper=16, default=4)}
     with pytest.raises(UnsupportedOpsError, match=reason):
         converter.convert_onnx(flexible(scales, sizes, attributes), tmp_path / "m.mlpackage", shapes=bounds)
+
+
+def as_large_as_another(**attributes):
+    """[1, 2, h, w] resized to the height and width of [1, 3, a, b], as exporters write it."""
+    nodes = [
+        helper.make_node("Shape", ["like"], ["sides"], start=2),
+        helper.make_node("Concat", ["kept", "sides"], ["sizes"], axis=0),
+        helper.make_node("Resize", ["x", "", "", "sizes"], ["y"], **attributes),
+    ]
+    shapes = {"x": (1, 2, "h", "w"), "like": (1, 3, "a", "b"), "y": (1, 2, "a", "b")}
+    values = [helper.make_tensor_value_info(name, 1, shape) for name, shape in shapes.items()]
+    graph = helper.make_graph(nodes, "g", values[:2], values[2:], [numpy_helper.from_array(i(1, 2), "kept")])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+
+
+COMPUTED = [
+    {"mode": "linear"},
+    {"mode": "linear", "coordinate_transformation_mode": "align_corners"},
+    {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
+]
+
+
+@pytest.mark.parametrize("attributes", COMPUTED)
+def test_a_picture_is_resized_to_the_size_of_another(tmp_path, reference, attributes):
+    model = as_large_as_another(**attributes)
+    bounds = {dim: Range(lower=2, upper=16, default=4) for dim in "hwab"}
+    converter.convert_onnx(
+        model, tmp_path / "m.mlpackage", shapes=bounds, compute_precision="float32", deployment_target="iOS17"
+    )
+    converted = converter.load_model(tmp_path / "m.mlpackage", compute="float32")
+    for sides in ((4, 4, 4, 4), (3, 7, 9, 5), (16, 5, 2, 16)):
+        given = {
+            "x": R.normal(size=(1, 2, *sides[:2])).astype(np.float32),
+            "like": np.zeros((1, 3, *sides[2:]), np.float32),
+        }
+        np.testing.assert_allclose(converted.predict(given)["y"], reference(model, given)[0], rtol=1e-5, atol=1e-5)
+
+
+def test_before_ios17_pictures_are_not_interpolated_to_a_flexible_size(tmp_path):
+    bounds = {dim: Range(lower=2, upper=16, default=4) for dim in "hwab"}
+    with pytest.raises(UnsupportedOpsError, match="iOS17"):
+        converter.convert_onnx(as_large_as_another(mode="linear"), tmp_path / "m.mlpackage", shapes=bounds)

@@ -1,6 +1,7 @@
 """https://onnx.ai/onnx/operators, chapter tensor: tensors read at other places, or another part of them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -9,12 +10,14 @@ from converter.convert.onnx.builder import (
     Floats,
     Ints,
     NotConstant,
+    Sizes,
     Unsupported,
     Var,
     cast,
     const,
     dtype_name,
     is_float,
+    is_var,
     mb,
     normal_axis,
     shape_of,
@@ -24,6 +27,7 @@ from converter.convert.onnx.ops.tables import ai_onnx
 from converter.convert.onnx.ops.tensor import interpolation
 from converter.convert.onnx.ops.tensor.interpolation import Axis, Sampling
 from converter.convert.onnx.ops.tensor.padding import Pad_11
+from converter.convert.onnx.sizes import size_of, vector
 
 op = ai_onnx.op
 
@@ -54,7 +58,7 @@ def Resize_11(
     X: Var,
     roi: Array | None = None,
     scales: Floats | None = None,
-    sizes: Ints | None = None,
+    sizes: Sizes | None = None,
     antialias: int = 0,
     axes: Ints | None = None,
     coordinate_transformation_mode: str = "half_pixel",
@@ -73,6 +77,10 @@ def Resize_11(
     sampling = Sampling(
         mode, coordinate_transformation_mode, nearest_mode, cubic_coeff_a, bool(exclude_outside), bool(antialias)
     )
+    if sizes and any(is_var(size) for size in sizes):
+        if keep_aspect_ratio_policy != "stretch" or antialias:
+            raise NotConstant("sizes")
+        return _to_computed_size(X, dict(zip(chosen, sizes, strict=True)), sampling)
     if sizes:
         stretched = _stretched(X, dict(zip(chosen, sizes, strict=True)), keep_aspect_ratio_policy)
         return _resized(X, {}, stretched, sampling, _rois(roi, chosen, sampling), extrapolation_value)
@@ -249,6 +257,33 @@ def _of_any_size(
                 x=x, target_size_height=counts[rank - 2], target_size_width=counts[rank - 1], sampling_mode=mode
             )
     raise Unsupported("it resizes a flexible dimension in a way that Core ML has only for fixed sizes")
+
+
+_COMPUTED = {"half_pixel": "UNALIGN_CORNERS", "align_corners": "STRICT_ALIGN_CORNERS", "asymmetric": "DEFAULT"}
+
+
+def _to_computed_size(x: Var, sizes: dict[int, Any], sampling: Sampling) -> Var:
+    """Height and width that the running model knows: those of another picture."""
+    rank = len(x.shape)
+    spatial = (rank - 2, rank - 1)
+    kept = all(a in spatial or (not is_var(size) and size == x.shape[a]) for a, size in sizes.items())
+    if rank != 4 or not kept:
+        raise Unsupported("it resizes flexible dimensions other than height and width")
+    if sampling.mode == "nearest" and (sampling.coordinates, sampling.nearest) == ("asymmetric", "floor"):
+        for a in (a for a in spatial if a in sizes):
+            count = sizes[a] if is_var(sizes[a]) else np.array([sizes[a]], np.int32)
+            end = mb.squeeze(x=count, axes=[0]) if is_var(count) else sizes[a]
+            steps = mb.range_1d(start=0, end=end, step=1)
+            index = mb.floor_div(x=mb.mul(x=steps, y=size_of(x, a)), y=count)
+            x = mb.gather(x=x, indices=index, axis=a)
+        return x
+    mode = _COMPUTED.get(sampling.coordinates)
+    if sampling.mode != "linear" or mode is None:
+        raise NotConstant("sizes")
+    if not target_is("iOS17"):
+        raise Unsupported("it resizes to a flexible size; from deployment target iOS17 on Core ML can")
+    shape = vector([sizes.get(a, 0) for a in spatial])  # 0: as it is
+    return mb.resize(x=x, shape=shape, resized_dims=np.uint32(2), interpolation_mode="LINEAR", sampling_mode=mode)
 
 
 @op
