@@ -19,6 +19,28 @@ def schema(op_type: str, domain: str, opset: int) -> Any:
         return None
 
 
+@cache
+def _defaults(op_type: str, domain: str, opset: int) -> tuple[onnx.AttributeProto, ...]:
+    found = schema(op_type, domain, opset)
+    attributes = found.attributes.values() if found is not None else ()
+    return tuple(attribute.default_value for attribute in attributes if attribute.default_value.name)
+
+
+def with_defaults(node: onnx.NodeProto, opsets: Mapping[str, int]) -> onnx.NodeProto:
+    """The node with every attribute that it leaves to the standard's default.
+
+    onnx 1.23.2 infers the shape of a STFT without `onesided` as if that were 0, though its default is 1.
+    """
+    given = {attribute.name for attribute in node.attribute}
+    missing = [a for a in _defaults(node.op_type, node.domain, opsets.get(node.domain, 0)) if a.name not in given]
+    if not missing:
+        return node
+    full = onnx.NodeProto()
+    full.CopyFrom(node)
+    full.attribute.extend(missing)
+    return full
+
+
 def body(
     node: onnx.NodeProto, opsets: Mapping[str, int], protos: Mapping[str, onnx.TypeProto]
 ) -> onnx.FunctionProto | None:
@@ -44,11 +66,8 @@ def body(
     else:
         return None
     given = {attribute.name for attribute in function.attribute_proto}
-    function.attribute_proto.extend(
-        attribute.default_value
-        for name, attribute in found.attributes.items()
-        if name not in given and attribute.default_value.name
-    )
+    defaults = _defaults(node.op_type, node.domain, version)
+    function.attribute_proto.extend(attribute for attribute in defaults if attribute.name not in given)
     return function
 
 

@@ -8,10 +8,12 @@ import onnx.shape_inference
 from onnx import helper, numpy_helper
 
 from converter.convert.onnx import foreign
-from converter.convert.onnx.functions import schema
+from converter.convert.onnx.functions import schema, with_defaults
 from converter.errors import SourceError
 
 _SHAPE_DATA_ELEMENTS = 1024  # constants up to this size are shown to shape inference; larger ones are never shapes
+# Before opset 22 ONNX's inference counts windows of ceil_mode that would begin in the padding; no runtime makes them.
+_POOLS, _POOLS_READ_AT = ("AveragePool", "LpPool", "MaxPool"), 22
 
 
 class Inference:
@@ -30,11 +32,13 @@ class Inference:
 
         Raises SourceError where the node contradicts the types of its inputs.
         """
-        found = schema(node.op_type, node.domain, opsets.get(node.domain, 0))
+        version = max(opsets.get(node.domain, 0), _POOLS_READ_AT if node.op_type in _POOLS else 0)
+        found = schema(node.op_type, node.domain, version)
         known = found is not None or node.domain == foreign.DOMAIN
         if not known or any(name and name not in self.protos for name in node.input):
             return {}
         types = {name: self.protos[name] for name in node.input if name}
+        node = with_defaults(node, opsets)
         data = {name: tensor for name in node.input if (tensor := self._small(name)) is not None}
         if found is None:
             return foreign.output_types(node, types, data, opsets)

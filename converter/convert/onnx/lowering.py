@@ -127,7 +127,7 @@ class Lowering:
             builder.precision.reset(token)
         results = result if isinstance(result, tuple | list) else (result,)
         for extra in node.outputs[len(results) :]:
-            if extra:
+            if extra and extra not in self.graph.constants:
                 raise Unsupported(f'its output "{extra}" is not supported')
         outputs = {}
         for name, value in zip(node.outputs, results, strict=False):
@@ -174,6 +174,8 @@ class Lowering:
         if array is None:
             return self.values[name]
         key = f"{name}:{precision}"
+        if not array.size:
+            raise Unsupported(f"a tensor without elements ({list(array.shape)}) has no place in Core ML")
         if key not in self.values:
             dtype = np.float16 if precision == "fp16" else np.float32
             self.values[key] = mb.const(

@@ -189,10 +189,23 @@ class Walk:
         attributes = {name: attribute_value(attribute) for name, attribute in call.attributes.items()}
         if call.domain == "":
             self._size(call.op_type, inputs, outputs, attributes)
-        if all(name in self.constants or self._is_empty(name) for name in outputs if name):
+        left = [name for name in outputs if name and not (name in self.constants or self._is_empty(name))]
+        if not left:
             return list(outputs)
+        if (call.domain, call.op_type) == ("", "Split") and any(name in self.constants for name in outputs):
+            return self._split(inputs[0], outputs, call.attribute("axis", 0))
         self.nodes.append(_node(call, inputs, outputs, attributes))
         return list(outputs)
+
+    def _split(self, name: str, outputs: Sequence[str], axis: int) -> list[Value]:
+        """A Split without those of its outputs that are empty."""
+        parts = [output for output in outputs if output not in self.constants]
+        shapes = [self.types[part].shape for part in parts]
+        lengths = np.array([shape[axis] for shape in shapes if shape is not None], np.int64)
+        values = dict(
+            zip(parts, self.op("Split", name, self.constant(lengths), outputs=len(parts), axis=axis), strict=True)
+        )
+        return [values.get(output, output) for output in outputs]
 
     def _simplified(self, call: Call) -> Call:
         """The same with less: CastLike of a known type is a Cast, and nothing is concatenated with nothing."""
