@@ -27,15 +27,12 @@ from converter.convert.onnx.ops.tables import ai_onnx
 from converter.convert.onnx.ops.tensor import interpolation
 from converter.convert.onnx.ops.tensor.interpolation import Axis, Sampling
 from converter.convert.onnx.ops.tensor.padding import Pad_11
-from converter.convert.onnx.sizes import size_of, vector
+from converter.convert.onnx.sizes import is_static, size_of, vector
 
 op = ai_onnx.op
 
 _DENSE = 1 << 22  # a matrix of more elements gives way to a sum of gathered elements
 _TRIALS = (5, 8)  # sizes that stand for a flexible one: what agrees on these agrees on all
-
-# Before opset 11 there was one way: from the corner on, and the pixel that lies there.
-_OLD = Sampling(coordinates="asymmetric", nearest="ceil_if_smaller")
 
 
 @op
@@ -50,7 +47,8 @@ def Upsample_7(X: Var, scales: Floats, mode: str = "nearest") -> Var:
 
 @op
 def Resize_10(X: Var, scales: Floats, mode: str = "nearest") -> Var:
-    return _resized(X, dict(enumerate(scales)), {}, Sampling(mode, _OLD.coordinates, _OLD.nearest))
+    """Before opset 11 there was one way: from the corner on, and the pixel that lies there."""
+    return _resized(X, dict(enumerate(scales)), {}, Sampling(mode, "asymmetric", "ceil_if_smaller"))
 
 
 @op
@@ -133,7 +131,7 @@ def _resized(
         raise Unsupported("the standard does not say how interpolated integers are rounded")
     x = X if is_float(X) else cast(X, "int32")  # gathers take no bool
     is_whole = {a: sampling.coordinates != "tf_crop_and_resize" and scales.get(a) == 1.0 for a in (*scales, *sizes)}
-    flexible = [a for a, kept in is_whole.items() if not kept and not isinstance(x.shape[a], int | np.integer)]
+    flexible = [a for a, kept in is_whole.items() if not kept and not is_static(x.shape[a])]
     fixed = {a: read(a, int(x.shape[a])) for a, kept in is_whole.items() if not kept and a not in flexible}
     fixed = {a: axis for a, axis in fixed.items() if not axis.is_kept}
     if any(axis.count < 1 for axis in fixed.values()):
@@ -251,7 +249,8 @@ def _of_any_size(
             x=x, scale_factor_height=height, scale_factor_width=width, align_corners=align, **named
         )
     if mode is not None and not by_scale and (mode != "UNALIGN_CORNERS" or target_is("iOS15")):
-        counts = {a: axis.count for a, axis in (*trials[0].items(), *others.items())}
+        counts = {a: int(x.shape[a]) for a in spatial if is_static(x.shape[a])}
+        counts |= {a: axis.count for a, axis in (*trials[0].items(), *others.items())}
         if len(counts) == 2:
             return mb.resize_bilinear(
                 x=x, target_size_height=counts[rank - 2], target_size_width=counts[rank - 1], sampling_mode=mode
