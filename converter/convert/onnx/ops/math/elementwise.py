@@ -184,8 +184,10 @@ def Pow(X: Var, Y: Operand, axis: int | None = None, broadcast: int = 0) -> Var:
     """The result is of the base's type: an integer to the power of a float is computed in float32, and cut off."""
     if not is_float(X):
         return _integer_power(X, Y, axis, broadcast)
-    if not is_var(Y) and Y.size == 1 and Y.ndim <= len(X.shape) and float(Y.reshape(-1)[0]) in _POWERS:
-        return _POWERS[float(Y.reshape(-1)[0])](X)
+    if not is_var(Y) and Y.size == 1 and Y.ndim <= len(X.shape):
+        Y = Y.reshape(())  # noqa: N806  as a number, which is all that a NeuralNetwork raises to
+        if float(Y) in _POWERS:
+            return _POWERS[float(Y)](X)
     exponent = cast(Y, dtype_name(X)) if is_var(Y) else const(Y.astype(np.float32), like=X)
     return mb.pow(x=X, y=aligned(X, exponent, axis, broadcast))
 
