@@ -2,7 +2,19 @@
 
 import numpy as np
 
-from converter.convert.onnx.builder import Ints, Unsupported, Var, cast, const, mb, prod, shape_of
+from converter.convert.onnx.builder import (
+    Ints,
+    Operand,
+    Unsupported,
+    Var,
+    cast,
+    const,
+    is_var,
+    mb,
+    narrow,
+    prod,
+    shape_of,
+)
 from converter.convert.onnx.ops.nn.norms import in_float32
 from converter.convert.onnx.ops.tables import ai_onnx
 
@@ -12,7 +24,7 @@ op = ai_onnx.op
 @op
 def MaxUnpool(
     X: Var,
-    I: Var,  # noqa: E741  the standard's name
+    I: Operand,  # noqa: E741  the standard's name
     output_shape: Ints | None = None,
     *,
     kernel_shape: Ints,
@@ -34,7 +46,8 @@ def MaxUnpool(
             )
         ),
     )
-    values, places = mb.reshape(x=X, shape=(-1,)), mb.reshape(x=I, shape=(-1,))
+    values = mb.reshape(x=X, shape=(-1,))
+    places = mb.reshape(x=I, shape=(-1,)) if is_var(I) else narrow(I.reshape(-1), np.float32)
     zeros = const(np.zeros(prod(inferred)), like=X)
     flat = mb.scatter_along_axis(data=zeros, indices=places, updates=values, axis=0, mode="update")
     y = mb.reshape(x=flat, shape=inferred)

@@ -18,6 +18,7 @@ from converter.convert.onnx.builder import (
     cast,
     const,
     dtype_name,
+    is_var,
     mb,
     target_is,
 )
@@ -135,7 +136,7 @@ def answered(
             p=None if layer.P is None else layer.P[place],
             functions=functions[place],
             clip=layer.clip,
-            states=tuple(initial(value, place, x, layer.size, layer.layout) for value in given),
+            states=tuple(_state(value, place, x, layer, known=native is None) for value in given),
         )
         if native:
             made = native(way)
@@ -148,6 +149,12 @@ def answered(
         answers.append(y)
         ends.append(last)
     return stacked(answers, ends, layer.layout, dtype)
+
+
+def _state(given: Operand, place: int, x: Var, layer: Layer, *, known: bool) -> Operand:
+    """A first state, which steps may know as an array, and Core ML's own layers take as a tensor."""
+    state = initial(given, place, x, layer.size, layer.layout)
+    return state if known or is_var(state) else const(state, like=x)
 
 
 def _begun(x: Var, *, reverse: bool) -> Var:

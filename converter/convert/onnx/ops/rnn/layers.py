@@ -7,7 +7,7 @@ import numpy as np
 from converter.convert.onnx.builder import Array, Floats, Operand, Var, const, mb, target_is
 from converter.convert.onnx.ops.rnn.activations import clipped
 from converter.convert.onnx.ops.rnn.directions import Direction, Layer, answered
-from converter.convert.onnx.ops.rnn.sequence import States, Step
+from converter.convert.onnx.ops.rnn.sequence import States, Step, product, times
 from converter.convert.onnx.ops.tables import ai_onnx
 
 op = ai_onnx.op
@@ -21,8 +21,8 @@ def RNN(
     W: Array,
     R: Array,
     B: Array | None = None,
-    sequence_lens: Operand | None = None,
-    initial_h: Operand | None = None,
+    sequence_lens: Operand = None,
+    initial_h: Operand = None,
     activation_alpha: Floats | None = None,
     activation_beta: Floats | None = None,
     activations: Texts = ("Tanh", "Tanh"),
@@ -49,10 +49,9 @@ def _rnn(way: Direction) -> tuple[Var, ...]:
 
 def _rnn_step(way: Direction) -> tuple[Array, Step]:
     [f] = (clipped(f, way.clip) for f in way.functions)
-    r = const(way.r)
 
     def step(part: Var, states: States) -> States:
-        return (f(mb.add(x=part, y=mb.linear(x=states[0], weight=r))),)
+        return (f(mb.add(x=part, y=times(states[0], way.r))),)
 
     return way.b, step
 
@@ -63,8 +62,8 @@ def GRU(
     W: Array,
     R: Array,
     B: Array | None = None,
-    sequence_lens: Operand | None = None,
-    initial_h: Operand | None = None,
+    sequence_lens: Operand = None,
+    initial_h: Operand = None,
     activation_alpha: Floats | None = None,
     activation_beta: Floats | None = None,
     activations: Texts | None = None,
@@ -103,13 +102,13 @@ def _any_gru(way: Direction, bias: Array, **more: Var) -> tuple[Var, ...]:
 def _gru_step(way: Direction) -> tuple[Array, Step]:
     f, g = (clipped(f, way.clip) for f in way.functions)
     size = way.size
-    gates, new = const(way.r[: 2 * size]), const(way.r[2 * size :])
+    gates, new = way.r[: 2 * size], way.r[2 * size :]
 
     def step(part: Var, states: States) -> States:
         (h,) = states
         from_x, from_x_new = mb.split(x=part, split_sizes=[2 * size, size], axis=1)
-        z, r = mb.split(x=f(mb.add(x=from_x, y=mb.linear(x=h, weight=gates))), num_splits=2, axis=1)
-        candidate = g(mb.add(x=from_x_new, y=mb.linear(x=mb.mul(x=r, y=h), weight=new)))
+        z, r = mb.split(x=f(mb.add(x=from_x, y=times(h, gates))), num_splits=2, axis=1)
+        candidate = g(mb.add(x=from_x_new, y=times(mb.mul(x=r, y=h), new)))
         return (_between(candidate, h, z),)
 
     return way.b, step
@@ -118,12 +117,12 @@ def _gru_step(way: Direction) -> tuple[Array, Step]:
 def _gru_step_after(way: Direction) -> tuple[Array, Step]:
     f, g = (clipped(f, way.clip) for f in way.functions)
     size = way.size
-    weights, bias = const(way.r), const(way.rb)
+    gates, new = slice(2 * size), slice(2 * size, None)
 
     def step(part: Var, states: States) -> States:
         (h,) = states
         from_x, from_x_new = mb.split(x=part, split_sizes=[2 * size, size], axis=1)
-        from_h, from_h_new = mb.split(x=mb.linear(x=h, weight=weights, bias=bias), split_sizes=[2 * size, size], axis=1)
+        from_h, from_h_new = times(h, way.r[gates], way.rb[gates]), times(h, way.r[new], way.rb[new])
         z, r = mb.split(x=f(mb.add(x=from_x, y=from_h)), num_splits=2, axis=1)
         candidate = g(mb.add(x=from_x_new, y=mb.mul(x=r, y=from_h_new)))
         return (_between(candidate, h, z),)
@@ -142,9 +141,9 @@ def LSTM(
     W: Array,
     R: Array,
     B: Array | None = None,
-    sequence_lens: Operand | None = None,
-    initial_h: Operand | None = None,
-    initial_c: Operand | None = None,
+    sequence_lens: Operand = None,
+    initial_h: Operand = None,
+    initial_c: Operand = None,
     P: Array | None = None,
     activation_alpha: Floats | None = None,
     activation_beta: Floats | None = None,
@@ -176,16 +175,16 @@ def _lstm(way: Direction) -> tuple[Var, ...]:
 
 
 def _lstm_step(way: Direction, *, coupled: bool = False) -> tuple[Array, Step]:
-    f, g, out = (clipped(f, way.clip) for f in way.functions)
-    r = const(way.r)
-    peeps = [None] * 3 if way.p is None else [const(peep[None]) for peep in np.split(way.p, 3)]
+    *gates, out = way.functions
+    f, g = (clipped(f, way.clip) for f in gates)  # the cell is not clipped before `out`, as in onnxruntime
+    peeps = [None] * 3 if way.p is None else [peep[None].astype(np.float32) for peep in np.split(way.p, 3)]
 
-    def peeped(gate: Var, c: Var, peep: Var) -> Var:
-        return gate if peep is None else mb.add(x=gate, y=mb.mul(x=c, y=peep))
+    def peeped(gate: Var, c: Operand, peep: Array | None) -> Var:
+        return gate if peep is None else mb.add(x=gate, y=product(c, peep))
 
     def step(part: Var, states: States) -> States:
         h, c = states
-        i, o, forget, new = mb.split(x=mb.add(x=part, y=mb.linear(x=h, weight=r)), num_splits=4, axis=1)
+        i, o, forget, new = mb.split(x=mb.add(x=part, y=times(h, way.r)), num_splits=4, axis=1)
         i = f(peeped(i, c, peeps[0]))
         forget = mb.sub(x=1.0, y=i) if coupled else f(peeped(forget, c, peeps[2]))
         c = mb.add(x=mb.mul(x=forget, y=c), y=mb.mul(x=i, y=g(new)))

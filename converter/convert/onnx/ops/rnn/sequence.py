@@ -4,7 +4,19 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from converter.convert.onnx.builder import Operand, Unsupported, Var, cast, const, dtype_name, is_var, mb
+from converter.convert.onnx.builder import (
+    Array,
+    Operand,
+    Unsupported,
+    Var,
+    cast,
+    const,
+    dtype_name,
+    float_dtype,
+    is_var,
+    mb,
+    narrow,
+)
 
 _UNROLLED = 32  # steps; what takes more becomes a loop
 
@@ -26,21 +38,33 @@ def mask_of(x: Var, lengths: Operand | None) -> Operand | None:
     return None if mask.all() else mask.astype(np.float32)
 
 
-def initial(given: Operand | None, place: int, x: Var, size: int, layout: int) -> Var:
-    """A direction's first state [batch, size]: zeros where nothing is given."""
+def initial(given: Operand, place: int, x: Var, size: int, layout: int) -> Operand:
+    """A direction's first state [batch, size]: zeros where nothing is given; an array where it is known."""
     batch = x.shape[1]
     if given is None:
         if isinstance(batch, int | np.integer):
-            return const(np.zeros((batch, size)), like=x)
+            return np.zeros((batch, size), np.float32)
         rows = mb.slice_by_size(x=mb.shape(x=x), begin=[1], size=[1])
-        return mb.fill(shape=mb.concat(values=[rows, np.array([size], np.int32)], axis=0), value=0.0)
+        zero = narrow(np.zeros(()), float_dtype(x))
+        return mb.fill(shape=mb.concat(values=[rows, np.array([size], np.int32)], axis=0), value=zero)
     axis = 1 if layout else 0
     if not is_var(given):
-        return const(np.take(np.asarray(given), place, axis), like=x)
+        return np.take(np.asarray(given, np.float32), place, axis)
     own = given
     if given.shape[axis] > 1:
         own = mb.split(x=given, num_splits=given.shape[axis], axis=axis)[place]
     return cast(mb.squeeze(x=own, axes=[axis]), dtype_name(x))
+
+
+def times(state: Operand, weight: Array, bias: Array | None = None) -> Operand:
+    """state @ weight.T + bias, computed here where the state is known."""
+    if is_var(state):
+        return mb.linear(x=state, weight=const(weight), bias=None if bias is None else const(bias))
+    return (state @ weight.T + (0 if bias is None else bias)).astype(np.float32)
+
+
+def product(x: Operand, y: Operand) -> Operand:
+    return mb.mul(x=x, y=y) if is_var(x) or is_var(y) else x * y
 
 
 def stacked(sequences: Sequence[Var], ends: Sequence[States], layout: int, dtype: str) -> tuple[Var, ...]:
@@ -87,7 +111,7 @@ def _masked(new: States, old: States, mask: Operand | None) -> tuple[States, Var
         return new, new[0]
     rest = mb.sub(x=1.0, y=mask) if is_var(mask) else 1 - mask
     kept = tuple(
-        mb.add(x=mb.mul(x=after, y=mask), y=mb.mul(x=before, y=rest)) for after, before in zip(new, old, strict=True)
+        mb.add(x=mb.mul(x=after, y=mask), y=product(before, rest)) for after, before in zip(new, old, strict=True)
     )
     return kept, mb.mul(x=new[0], y=mask)
 
@@ -97,19 +121,18 @@ def _looped(parts: Var, states: States, step: Step, mask: Operand | None, *, rev
     if reverse:
         parts = mb.reverse(x=parts, axes=[0])
         mask = mask if mask is None else mb.reverse(x=mask, axes=[0]) if is_var(mask) else mask[::-1]
-    time, batch, _ = parts.shape
+    time = parts.shape[0]
     size = states[0].shape[1]
-    masks = mask if mask is None or is_var(mask) else mb.const(val=np.ascontiguousarray(mask))
-    shape = mb.shape(x=parts)
-    count = mb.slice_by_size(x=shape, begin=[0], size=[1]) if not isinstance(time, int | np.integer) else None
-    if all(isinstance(dim, int | np.integer) for dim in (time, batch)):
-        answers = const(np.zeros((time, batch, size)), like=parts)
-    else:
-        sides = mb.slice_by_size(x=shape, begin=[0], size=[2])
-        answers = mb.fill(shape=mb.concat(values=[sides, np.array([size], np.int32)], axis=0), value=0.0)
+    masks = mask if mask is None or is_var(mask) else const(np.ascontiguousarray(mask))
+    count = np.array([time], np.int32)
+    if not isinstance(time, int | np.integer):
+        count = mb.slice_by_size(x=mb.shape(x=parts), begin=[0], size=[1])
+    # Every place is written once; what stands there before only gives the shape.
+    answers = mb.slice_by_size(x=parts, begin=[0, 0, 0], size=[-1, -1, size])
+    begun = tuple(state if is_var(state) else const(state) for state in states)
 
     def goes_on(t: Var, answers: Var, *states: Var) -> Var:
-        return mb.squeeze(x=mb.less(x=t, y=np.array([time], np.int32) if count is None else count), axes=[0])
+        return mb.squeeze(x=mb.less(x=t, y=count), axes=[0])
 
     def body(t: Var, answers: Var, *states: Var) -> tuple[Var, ...]:
         part = mb.squeeze(x=mb.gather(x=parts, indices=t, axis=0), axes=[0])
@@ -120,5 +143,5 @@ def _looped(parts: Var, states: States, step: Step, mask: Operand | None, *, rev
         return (mb.add(x=t, y=np.array([1], np.int32)), answers, *after)
 
     first = mb.const(val=np.array([0], np.int32))
-    _, answers, *last = mb.while_loop(_cond=goes_on, _body=body, loop_vars=(first, answers, *states))
+    _, answers, *last = mb.while_loop(_cond=goes_on, _body=body, loop_vars=(first, answers, *begun))
     return mb.reverse(x=answers, axes=[0]) if reverse else answers, tuple(last)
