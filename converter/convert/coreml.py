@@ -1,6 +1,7 @@
 """The one place where the conversion imports coremltools: quietly, and with targets spelled as in the manifest."""
 
 import contextlib
+import gc
 import importlib.metadata
 import logging
 import os
@@ -58,6 +59,22 @@ def quiet() -> Iterator[None]:
         log.setLevel(before)
 
 
+@contextlib.contextmanager
+def validated_once(program: Any) -> Iterator[None]:
+    """Validate a MIL program when all passes have run, and not before and after each of them, as MIL does.
+
+    Together with the garbage of all imported modules, which ct.convert collects, that took half of a conversion.
+    """
+    program.validate = lambda **_: None
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        del program.validate
+    program.validate()
+
+
 def forget() -> None:
     """Reset the counters that coremltools names things with.
 
@@ -74,6 +91,7 @@ def deployment_target(target: Target) -> Any:
     return coremltools().target[target.deployment_target]
 
 
+@cache
 def versions() -> Mapping[str, str]:
     """Of every library that takes part in a conversion, and of Python."""
     found = {"converter": __version__, "python": ".".join(map(str, sys.version_info[:3]))}

@@ -1,5 +1,6 @@
 """What the app sees: image inputs, classifier, names and metadata, the same for every route and format."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from converter.convert.coreml import coremltools, deployment_target
+from converter.convert.coreml import coremltools, deployment_target, validated_once
 from converter.errors import ConversionError
 from converter.model import ImageInput, Interface, Output, Range, Source, Target, TensorInput
 
@@ -153,14 +154,16 @@ def build(model: Any, interface: Interface, target: Target, *, passes: list[str]
             predicted_feature_name=interface.classifier.predicted_feature_name,
             predicted_probabilities_output=output_names(interface, target)[0],
         )
-    return ct.convert(
-        model,
-        inputs=input_types(interface),
-        convert_to="neuralnetwork" if target.format == "mlmodel" else "mlprogram",
-        minimum_deployment_target=deployment_target(target),
-        skip_model_load=True,
-        **options,
-    )
+    once = contextlib.nullcontext() if passes is None else validated_once(model)
+    with once:
+        return ct.convert(
+            model,
+            inputs=input_types(interface),
+            convert_to="neuralnetwork" if target.format == "mlmodel" else "mlprogram",
+            minimum_deployment_target=deployment_target(target),
+            skip_model_load=True,
+            **options,
+        )
 
 
 def describe(spec: Any, interface: Interface, target: Target) -> None:
