@@ -4,8 +4,13 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from converter.convert.onnx.ops import TABLES
+
+if TYPE_CHECKING:
+    from converter.convert.onnx.graph import Graph
+    from converter.convert.onnx.targets import Need
 
 
 def listed() -> Iterator[str]:
@@ -22,14 +27,44 @@ def of_model(path: Path) -> tuple[list[str], bool]:
 
     Raises SourceError or ConversionError where the file cannot be read.
     """
-    from converter.convert.onnx.support import report
+    from converter.convert.coreml import quiet
+    from converter.convert.onnx.graph import every
+    from converter.convert.onnx.prepare import prepare
+    from converter.convert.onnx.targets import TARGETS, lowest, needs
 
-    nodes = report(path)
-    refused = [entry for entry in nodes if entry.reason]
-    count = Counter(entry.node.op_type for entry in nodes)
-    bad = Counter(entry.node.op_type for entry in refused)
-    lines = [f"{path}: {len(nodes)} nodes after folding, {len(refused)} of them do not convert"]
-    for name, number in sorted(count.items()):
-        lines.append(f"  {number:5} {name}: " + (f"{bad[name]} do not convert" if bad[name] else "converts"))
-    lines += [f"  {entry.node}: {entry.reason}" for entry in refused]
+    with quiet():
+        graph = prepare(path)
+        found = needs(graph)
+    inner = sum(1 for _ in every(graph.nodes)) - len(graph.nodes)
+    refused = [need.support for need in found if not need.oldest]
+    lines = [
+        f"{path}: {len(found)} nodes after folding"
+        + (f" and {inner} in branches and loops" if inner else "")
+        + f", {len(refused)} of them do not convert"
+    ]
+    by_op = sorted(found, key=_op)
+    for op, group in groupby(by_op, key=_op):
+        nodes = list(group)
+        bad = sum(not need.oldest for need in nodes)
+        newest = max((need.oldest for need in nodes if need.oldest), key=TARGETS.index, default=TARGETS[0])
+        words = f"{bad} do not convert" if bad else "converts" + (f" from {newest} on" if newest != TARGETS[0] else "")
+        lines.append(f"  {len(nodes):5} {op}: {words}")
+    lines += [f"  {support.node}: {support.reason}" for support in refused]
+    lines += _narrowed(graph)
+    if not refused:
+        lines.append(f"all of it converts from deployment_target {lowest(found)} on")
     return lines, not refused
+
+
+def _op(need: "Need") -> str:
+    node = need.support.node
+    return f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+
+
+def _narrowed(graph: "Graph") -> Iterator[str]:
+    """What Core ML holds in fewer bits than the model says."""
+    made = [name for node in graph.nodes for name in node.outputs]
+    count = Counter(graph.types[name].dtype for name in (*graph.inputs, *made) if name in graph.types)
+    for wide, narrow in (("float64", "float32"), ("int64", "int32"), ("uint32", "int32"), ("uint64", "int32")):
+        if count[wide]:
+            yield f"  {count[wide]} values of type {wide} are computed as {narrow}"

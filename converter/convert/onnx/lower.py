@@ -6,7 +6,8 @@ from converter.convert.onnx.boundary import entry, interface_of, name_outputs, p
 from converter.convert.onnx.graph import Graph
 from converter.convert.onnx.lowering import Lowering
 from converter.convert.onnx.prepare import bound_inputs, match_inputs
-from converter.errors import ConversionError
+from converter.convert.onnx.targets import way_out
+from converter.errors import ConversionError, UnsupportedOpsError
 from converter.model import Interface, Target
 
 __all__ = ["PASSES", "interface_of", "lower"]
@@ -48,10 +49,14 @@ def lower(graph: Graph, *, interface: Interface | None, target: Target) -> tuple
         )
     program = Program()
     inputs = {i.name: placeholder(i) for i in interface.inputs}
-    with Function(inputs, opset_version=getattr(ct.target, target.deployment_target)) as function:
-        for name in graph.inputs:
-            x = function.inputs[given[name].name]
-            lowering.values[name] = entry(x, given[name], graph.types[name], precision)
-        function.set_outputs(name_outputs(lowering.run(), interface))
+    try:
+        with Function(inputs, opset_version=getattr(ct.target, target.deployment_target)) as function:
+            for name in graph.inputs:
+                x = function.inputs[given[name].name]
+                lowering.values[name] = entry(x, given[name], graph.types[name], precision)
+            function.set_outputs(name_outputs(lowering.run(), interface))
+    except UnsupportedOpsError as error:
+        error.fix = way_out(graph, lowering.refused.values(), target) or error.fix
+        raise
     program.add_function("main", function)
     return program, list(PASSES)

@@ -37,12 +37,12 @@ class Lowering:
 
     def run(self) -> list[Var]:
         """Lower every node; the graph's outputs."""
-        self._take(self.graph.nodes)
+        self.take(self.graph.nodes)
         if self.refused:
             raise unsupported(list(self.refused.values()), self.graph) from self.cause
         return [self._output(*names) for names in zip(self.graph.outputs, self.graph.output_names, strict=True)]
 
-    def _take(self, nodes: Sequence[Node]) -> None:
+    def take(self, nodes: Sequence[Node]) -> None:
         """Lower nodes; of one that is refused a stand-in is left, so that those behind it are examined too."""
         for node in nodes:
             if self.unknown.intersection(node.uses):
@@ -81,7 +81,7 @@ class Lowering:
             self.values = ChainMap({}, around)  # what is built in a block is not seen outside it, constants too
             try:
                 self.values.update(zip(graph.inputs, inputs, strict=True))
-                self._take(graph.nodes)
+                self.take(graph.nodes)
                 own = {name for node in graph.nodes for name in node.outputs}
                 if self.unknown.intersection(graph.outputs):
                     raise _BrokenError

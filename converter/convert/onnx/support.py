@@ -3,13 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from converter.convert.onnx.binding import Input, bind, find, is_sizes, must_be_known
 from converter.convert.onnx.builder import NotConstant, Unsupported
 from converter.convert.onnx.graph import Graph, Node, every
-from converter.convert.onnx.prepare import prepare
 from converter.errors import UnsupportedOpsError
 from converter.registry import BindError, Parameter
 
@@ -21,15 +19,6 @@ class Support:
     node: Node
     reason: str
     needs: tuple[str, ...] = ()
-
-
-def report(model_path: Path) -> tuple[Support, ...]:
-    """Every node of an ONNX file, and why it cannot be lowered as far as its op, attributes and constants tell.
-
-    Raises SourceError or ConversionError where the file cannot be read.
-    """
-    graph = prepare(model_path)
-    return tuple(examined(graph, node) for node in every(graph.nodes))
 
 
 def examined(graph: Graph, node: Node) -> Support:

@@ -7,7 +7,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from converter.convert.onnx.lower import interface_of, lower
 from converter.convert.onnx.prepare import prepare
-from converter.convert.onnx.support import report
 from converter.errors import ConversionError, SourceError, UnsupportedOpsError
 from converter.model import Interface, Output, Target, TensorInput
 
@@ -185,14 +184,3 @@ def test_names_become_valid_and_find_their_way_back():
     assert [i.name for i in interface.inputs] == ["in_put_1", "in_put_1_2"]
     assert [o.name for o in interface.outputs] == ["out_0", "_1"]
     assert names == {"in_put_1": "in/put.1", "in_put_1_2": "in/put_1", "out_0": "out:0", "_1": "1"}
-
-
-def test_a_report_lists_every_node_and_its_reason(tmp_path):
-    nodes = node("Relu", ["x"], ["r"]), node("Magic", ["r"], ["y"], domain="vendor")
-    model = model_of(*nodes, inputs=(("x", FLOAT, [3, 3]),), domains=("vendor",))
-    path = tmp_path / "model.onnx"
-    onnx.save(model, path)
-    assert [(entry.node.op_type, entry.reason) for entry in report(path)] == [
-        ("Relu", ""),
-        ("Magic", "there is no lowering for this op"),
-    ]
