@@ -17,7 +17,7 @@ from converter.convert.onnx.builder import (
     shape_of,
 )
 from converter.convert.onnx.ops.microsoft.fused import FusedMatMul
-from converter.convert.onnx.ops.nn import attention as standard
+from converter.convert.onnx.ops.nn.attention import Attention as StandardAttention
 from converter.convert.onnx.ops.tables import com_microsoft
 from converter.convert.onnx.views import reshape, transpose
 
@@ -62,7 +62,7 @@ def Attention(
     hidden = _MASKED if mask_filter_value is None else mask_filter_value
     total = int(k.shape[2]) + (0 if past is None else int(past.shape[3]))
     mask = added(padding_mask(mask_index, q, total, hidden), attention_bias)
-    y, k, v = standard.Attention(
+    y, k, v = StandardAttention(
         q, k, v, mask, *pasts, is_causal=unidirectional, scale=scale or None, outputs=OutputCount(3)
     )
     return (joined(y),) if outputs == 1 else (joined(y), mb.stack(values=[k, v], axis=0))
@@ -97,7 +97,7 @@ def MultiHeadAttention(
     k, v = (x if len(x.shape) == 4 else heads(x, num_heads) for x in (k, v))
     hidden = _MASKED if mask_filter_value is None else mask_filter_value
     total = int(k.shape[2]) + (0 if past_key is None else int(past_key.shape[2]))
-    y, *more = standard.Attention(
+    y, *more = StandardAttention(
         q,
         k,
         v,
@@ -191,7 +191,7 @@ def GroupQueryAttention(
             raise Unsupported("do_rotary without cos_cache and sin_cache")
         places = np.arange(past, past + length)[None] if position_ids is None else position_ids
         q, k = (rotated(x, places, cos_cache, sin_cache, bool(rotary_interleaved)) for x in (q, k))
-    y, *more = standard.Attention(
+    y, *more = StandardAttention(
         q,
         k,
         v,

@@ -15,11 +15,11 @@ from converter.convert.onnx.builder import (
     mb,
 )
 from converter.convert.onnx.levels import dequantize, quantize
-from converter.convert.onnx.ops import quantization
 from converter.convert.onnx.ops.math.activation import LeakyRelu, Softmax, Softmax_13
 from converter.convert.onnx.ops.microsoft.fused import to_channels_first, to_channels_last
 from converter.convert.onnx.ops.nn.pooling import AveragePool, GlobalAveragePool
 from converter.convert.onnx.ops.quantization import DynamicQuantizeLinear, product
+from converter.convert.onnx.ops.quantization import QLinearConv as StandardQLinearConv
 from converter.convert.onnx.ops.tables import com_microsoft
 from converter.convert.onnx.ops.tensor.indexing import Where
 
@@ -225,10 +225,10 @@ def QLinearConv(
     parameters = (x_scale, x_zero_point, w, w_scale, w_zero_point, y_scale, y_zero_point, B)
     window = (auto_pad, dilations, group, kernel_shape, pads, strides)
     if not channels_last:
-        return quantization.QLinearConv(x, *parameters, *window, elements=elements)
+        return StandardQLinearConv(x, *parameters, *window, elements=elements)
     if not is_var(x):
         raise Unsupported("its picture is constant")
-    return to_channels_last(quantization.QLinearConv(to_channels_first(x), *parameters, *window, elements=elements))
+    return to_channels_last(StandardQLinearConv(to_channels_first(x), *parameters, *window, elements=elements))
 
 
 @op
