@@ -154,9 +154,14 @@ def const(value: Any, like: Var | None = None) -> Var:
     return mb.const(val=narrow(np.asarray(value), dtype))
 
 
+_NUMPY = {"fp16": np.float16, "fp32": np.float32, "int32": np.int32, "bool": np.bool_}
+
+
 def cast(x: Var, dtype: str) -> Var:
     """`x` as `fp16`, `fp32`, `int32` or `bool`; nothing is emitted where it already is."""
-    return x if dtype_name(x) == dtype else mb.cast(x=x, dtype=dtype)
+    if dtype_name(x) == dtype:
+        return x
+    return mb.const(val=x.val.astype(_NUMPY[dtype])) if is_const(x) else mb.cast(x=x, dtype=dtype)
 
 
 def narrow(value: Array, float_dtype: type[np.floating[Any]]) -> Array:

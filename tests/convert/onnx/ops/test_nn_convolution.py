@@ -27,7 +27,7 @@ CONV = [
     ("Conv", 11, [w(1, 3, 9, 9), (4, 3, 3, 3)], {}),
 ]
 
-P1, P3, O3 = [1, 1, 1, 1], [0, 1, 0, 1, 0, 1], [0, 0, 1]
+P1, P3, O3, S3 = [1, 1, 1, 1], [0, 1, 0, 1, 0, 1], [0, 0, 1], [1, 1, 2]
 TRANSPOSE = [
     ("ConvTranspose", 11, [(1, 3, 5), w(3, 4, 3), w(4)], {}),
     ("ConvTranspose", 1, [(1, 3, 5, 6), w(3, 4, 3, 2)], {"strides": [2, 3]}),
@@ -43,7 +43,7 @@ TRANSPOSE = [
     ("ConvTranspose", 11, [(1, 4, 5, 6), w(4, 3, 3, 3), w(6)], {"group": 2, "dilations": [2, 1]}),
     ("ConvTranspose", 22, [(1, 4, 5), w(4, 1, 3)], {"group": 4, "strides": [2], "pads": [1, 0]}),
     ("ConvTranspose", 11, [(1, 2, 3, 4, 3), w(2, 3, 2, 3, 2), w(3)], {"strides": [2, 1, 2], "pads": P3}),
-    ("ConvTranspose", 11, [(1, 2, 3, 4, 3), w(2, 1, 2, 3, 2)], {"group": 2, "output_padding": O3, "strides": [1, 1, 2]}),
+    ("ConvTranspose", 11, [(1, 2, 3, 4, 3), w(2, 1, 2, 3, 2)], {"group": 2, "output_padding": O3, "strides": S3}),
     ("ConvTranspose", 11, [(1, 3, 5, 6), w(3, 4, 3, 3), (4,)], {"strides": [2, 2], "output_padding": [1, 1]}),
     ("ConvTranspose", 11, [(2, 3, 5, 6), (3, 4, 3, 3), w(4)], {"strides": [2, 2], "pads": [1, 0, 0, 1]}),
     ("ConvTranspose", 11, [(2, 4, 5), (4, 3, 3), (6,)], {"group": 2, "dilations": [2], "pads": [1, 1]}),
