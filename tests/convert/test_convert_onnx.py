@@ -8,15 +8,18 @@ from converter.errors import ConversionError, UnsupportedOpsError
 from converter.evaluate import describe
 
 
-def model(op="Relu", name="1:x/y", out="out put", opset=17):
-    node = helper.make_node(op, [name], [out], name="/act")
+def model(op="Relu", name="1:x/y", out="out put", opset=17, domain=""):
+    node = helper.make_node(op, [name], [out], name="/act", domain=domain)
     graph = helper.make_graph(
         [node],
         "g",
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 3])],
         [helper.make_tensor_value_info(out, TensorProto.FLOAT, [2, 3])],
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    imports = [helper.make_opsetid("", opset)]
+    if domain:
+        imports.append(helper.make_opsetid(domain, 1))
+    return helper.make_model(graph, opset_imports=imports, ir_version=8)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +66,6 @@ def test_wrong_arguments_are_refused(file, options, words, tmp_path):
 
 def test_an_unsupported_op_is_named_with_its_node(tmp_path):
     with pytest.raises(UnsupportedOpsError, match="/act") as refused:
-        converter.convert_onnx(model("RandomNormalLike"), tmp_path / "net.mlpackage")
-    assert "RandomNormalLike" in refused.value.problem
+        converter.convert_onnx(model("Foo", domain="of.mine"), tmp_path / "net.mlpackage")
+    assert "of.mine.Foo" in refused.value.problem
     assert list(tmp_path.iterdir()) == []
