@@ -50,7 +50,9 @@ def default(attribute: onnx.defs.OpSchema.Attribute) -> object:
     value = helper.get_attribute_value(attribute.default_value)
     if isinstance(value, bytes):
         return value.decode()
-    return tuple(value) if isinstance(value, list) else value
+    if isinstance(value, list):
+        return tuple(item.decode() if isinstance(item, bytes) else item for item in value)
+    return value
 
 
 def same(declared: object, standard: object) -> bool:
