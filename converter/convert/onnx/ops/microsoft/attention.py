@@ -3,6 +3,7 @@
 import numpy as np
 
 from converter.convert.onnx.builder import (
+    ElementTypes,
     Ints,
     NotConstant,
     Operand,
@@ -16,8 +17,11 @@ from converter.convert.onnx.builder import (
     mb,
     shape_of,
 )
+from converter.convert.onnx.levels import dequantize
 from converter.convert.onnx.ops.microsoft.fused import FusedMatMul
 from converter.convert.onnx.ops.nn.attention import Attention as StandardAttention
+from converter.convert.onnx.ops.nn.rotary import RotaryEmbedding as StandardRotaryEmbedding
+from converter.convert.onnx.ops.quantization import product
 from converter.convert.onnx.ops.tables import com_microsoft
 from converter.convert.onnx.views import reshape, transpose
 
@@ -54,8 +58,58 @@ def Attention(
     if bias is not None:
         projected = mb.add(x=projected, y=bias if is_var(bias) else const(bias, like=projected))
     width = int(weights.shape[1])
-    sizes = list(qkv_hidden_sizes or (width // 3,) * 3)
-    q, k, v = (heads(x, num_heads) for x in mb.split(x=projected, split_sizes=sizes, axis=-1))
+    sizes = qkv_hidden_sizes or (width // 3,) * 3
+    return attended(
+        projected, sizes, num_heads, mask_index, past, attention_bias, mask_filter_value, scale, unidirectional, outputs
+    )
+
+
+@op
+def QAttention(
+    input: Operand,
+    weight: Operand,
+    bias: Operand,
+    input_scale: Operand,
+    weight_scale: Operand,
+    mask_index: Operand = None,
+    input_zero_point: Operand = None,
+    weight_zero_point: Operand = None,
+    past: Var = None,
+    do_rotary: int | None = None,
+    mask_filter_value: float | None = None,
+    *,
+    num_heads: int,
+    past_present_share_buffer: int | None = None,
+    scale: float | None = None,
+    unidirectional: int = 0,
+    elements: ElementTypes,
+    outputs: OutputCount,
+) -> tuple[Var, ...]:
+    """Attention whose input and weights are quantized; the rest of it is not."""
+    if do_rotary or past_present_share_buffer:
+        raise Unsupported("do_rotary and a shared buffer are not supported")
+    x = dequantize(input, input_scale, input_zero_point, dtype=elements[0])
+    projected = product(x, weight, weight_scale, weight_zero_point, elements[1], bias)
+    sizes = (int(weight.shape[1]) // 3,) * 3
+    return attended(
+        projected, sizes, num_heads, mask_index, past, None, mask_filter_value, scale, unidirectional, outputs
+    )
+
+
+def attended(
+    projected: Var,
+    sizes: Ints,
+    num_heads: int,
+    mask_index: Operand,
+    past: Var,
+    attention_bias: Operand,
+    mask_filter_value: float | None,
+    scale: float | None,
+    unidirectional: int,
+    outputs: int,
+) -> tuple[Var, ...]:
+    """The attention of q, k and v that stand side by side, of these sizes, and the keys and values for the next."""
+    q, k, v = (heads(x, num_heads) for x in mb.split(x=projected, split_sizes=list(sizes), axis=-1))
     pasts = (None, None)
     if past is not None:
         pasts = tuple(mb.squeeze(x=x, axes=[0]) for x in mb.split(x=past, num_splits=2, axis=0))
@@ -258,36 +312,9 @@ def _each(position_ids: Operand, length: int) -> Operand:
 
 
 def rotated(x: Var, places: Operand, cos_cache: Operand, sin_cache: Operand, interleaved: bool) -> Var:
-    """Pairs of [batch, heads, length, size] turned by their places' angles; what the caches do not reach stays."""
-    cos, sin = (_angles(cache, places, x) for cache in (cos_cache, sin_cache))
-    batch, count, length, size = shape_of(x)
-    turned = 2 * int(cos.shape[-1])
-    rest = None
-    if turned < size:
-        x, rest = mb.split(x=x, split_sizes=[turned, size - turned], axis=-1)
-    if interleaved:
-        pairs = reshape(x, (batch * count, length, turned // 2, 2))
-        real, imaginary = (
-            reshape(p, (batch, count, length, turned // 2)) for p in mb.split(x=pairs, num_splits=2, axis=-1)
-        )
-    else:
-        real, imaginary = mb.split(x=x, num_splits=2, axis=-1)
-    first = mb.sub(x=mb.mul(x=real, y=cos), y=mb.mul(x=imaginary, y=sin))
-    second = mb.add(x=mb.mul(x=real, y=sin), y=mb.mul(x=imaginary, y=cos))
-    if interleaved:
-        y = reshape(mb.stack(values=[first, second], axis=-1), (batch, count, length, turned))
-    else:
-        y = mb.concat(values=[first, second], axis=-1)
-    return y if rest is None else mb.concat(values=[y, rest], axis=-1)
-
-
-def _angles(cache: Operand, places: Operand, like: Var) -> Var:
-    """[batch or 1, 1, length, pairs]"""
-    if not is_var(cache) and not is_var(places):
-        return const(cache[places][:, None], like=like)
-    table = cache if is_var(cache) else const(cache, like=like)
-    rows = mb.gather(x=table, indices=places if is_var(places) else const(places), axis=0)
-    return mb.expand_dims(x=rows, axes=[1])
+    """[batch, heads, length, size] turned by its places; what the caches do not reach stays."""
+    turned = 2 * int(cos_cache.shape[-1])
+    return StandardRotaryEmbedding(x, cos_cache, sin_cache, places, int(interleaved), rotary_embedding_dim=turned)
 
 
 def heads(x: Var, count: int) -> Var:
