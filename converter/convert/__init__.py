@@ -3,6 +3,7 @@
 import os
 import tempfile
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -68,14 +69,18 @@ def _by_onnx(source: Source, target: Target) -> Any:
         return _lowered(exported, source.interface, target)
 
 
-def _lowered(model: "onnx.ModelProto | Path", interface: Interface, target: Target) -> Any:
+def _lowered(
+    model: "onnx.ModelProto | Path", interface: Interface, target: Target, float32_ops: Collection[str] = ()
+) -> Any:
     """Lower ONNX to a MIL program in its final precision, and write that with no more passes than it needs."""
     from converter.convert.onnx.lower import lower
     from converter.convert.onnx.prepare import prepare
 
     inside = app.inside(interface, target)
     with quiet():
-        program, passes = lower(prepare(model, interface=inside), interface=inside, target=target)
+        program, passes = lower(
+            prepare(model, interface=inside), interface=inside, target=target, float32_ops=float32_ops
+        )
         try:
             return app.build(program, interface, target, passes=passes)
         except Exception as error:  # coremltools' back ends raise whatever they meet
@@ -100,6 +105,7 @@ def convert_onnx(
     deployment_target: str = "iOS16",
     compute_precision: Precision = "float16",
     shapes: "Shapes | None" = None,
+    float32_ops: Collection[str] = (),
 ) -> Path:
     """Convert an ONNX model to a Core ML file at `output`, replacing one that is there; returns its path.
 
@@ -111,6 +117,9 @@ def convert_onnx(
     Shapes are the graph's own; `shapes` bounds what it leaves open. By an input's name it gives a shape, some sizes of
     which may be a `Range(1, 512)`, or a list of shapes to choose from, the default first; by the name of a symbolic
     dimension a size or a Range: `shapes={"batch": 1, "sequence": Range(1, 512)}`.
+
+    `float32_ops` compute in float32 in a float16 model: op types, or names of nodes or of what holds them,
+    `float32_ops={"Softmax", "/encoder/layer.0/attention"}`.
 
     Raises ConversionError, and UnsupportedOpsError with every node that has no lowering.
     """
@@ -135,7 +144,7 @@ def convert_onnx(
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".converting-") as folder:
         fresh = Path(folder) / path.name
         forget()
-        _save(_lowered(model, interface, target), source, target, fresh)
+        _save(_lowered(model, interface, target, float32_ops), source, target, fresh)
         if path.is_dir():
             path.rename(Path(folder) / "replaced")
         fresh.replace(path)

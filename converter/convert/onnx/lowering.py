@@ -1,8 +1,8 @@
 """Nodes to operations of MIL, one by one: the only place that knows nodes."""
 
 from collections import ChainMap
-from collections.abc import MutableMapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, MutableMapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,11 @@ class _BrokenError(Exception):
     """A subgraph holds nodes that cannot be lowered and that nothing can stand in for."""
 
 
+def is_named(node: Node, names: Collection[str]) -> bool:
+    """Whether one of the names is the node's op type, its own name, or the beginning of it up to a slash."""
+    return any(name in (node.op_type, node.name) or node.name.startswith(f"{name}/") for name in names)
+
+
 @dataclass
 class Lowering:
     """The values built so far, by ONNX name."""
@@ -34,6 +39,8 @@ class Lowering:
     unknown: set[str] = field(default_factory=set)  # values that nothing can stand in for
     cause: Exception | None = None  # of the first refusal that is not ours
     names: dict[str, str] = field(default_factory=dict)  # of constants, and what they stand for
+    float32_ops: Collection[str] = ()  # op types, and names of nodes or of what holds them
+    wide: dict[str, Var] = field(default_factory=dict)  # results of float32 nodes before they were rounded
 
     def run(self) -> list[Var]:
         """Lower every node; the graph's outputs."""
@@ -98,14 +105,21 @@ class Lowering:
         return build
 
     def _output(self, name: str, output_name: str) -> Var:
+        if name in self.wide:
+            return self.wide[name]
         try:
             return tensor(self._var(name, self.graph.constants.get(name), self.precision))
         except Unsupported as error:
             raise ConversionError(f'output "{output_name}": {error}', fix="reshape it inside the model") from error
 
     def _lower(self, node: Node) -> dict[str, Shaped]:
-        wide = self.precision == "fp16" and any(
-            builder.needs_float32(self.graph.constants[name]) for name in node.inputs if name in self.graph.constants
+        wide = self.precision == "fp16" and (
+            is_named(node, self.float32_ops)
+            or any(
+                builder.needs_float32(self.graph.constants[name])
+                for name in node.inputs
+                if name in self.graph.constants
+            )
         )
         precision = "fp32" if wide else self.precision
 
@@ -133,11 +147,21 @@ class Lowering:
         for name, value in zip(node.outputs, results, strict=False):
             if not name:
                 continue
-            if wide and builder.is_float(value):
-                limit = builder.FLOAT16_MAX
-                value = builder.cast(mb.clip(x=value, alpha=-limit, beta=limit), self.precision)
+            if wide:
+                value = self._narrowed(name, value)
             outputs[name] = self._checked(node, name, value)
         return outputs
+
+    def _narrowed(self, name: str, value: Shaped) -> Shaped:
+        """A float32 result as float16; nodes in float32 behind it take it as it was."""
+        if isinstance(value, View):
+            return replace(value, base=self._narrowed("", value.base))
+        if not builder.is_float(value):
+            return value
+        if name:
+            self.wide[name] = value
+        limit = builder.FLOAT16_MAX
+        return builder.cast(mb.clip(x=value, alpha=-limit, beta=limit), self.precision)
 
     def _adapt(self, value: Any, parameter: Parameter, precision: str) -> Any:
         if isinstance(value, Subgraph):
@@ -153,6 +177,8 @@ class Lowering:
             return self._sizes(value.name, array, parameter)
         if parameter.annotation == Operand and array is not None:
             return array
+        if precision != self.precision and value.name in self.wide:
+            return self.wide[value.name]
         x = self._var(value.name, array, precision)
         x = x if parameter.annotation == Shaped else tensor(x)
         if precision != self.precision and not isinstance(x, View) and builder.is_float(x):

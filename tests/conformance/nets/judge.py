@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -115,7 +116,9 @@ def psnr_db(candidate: np.ndarray, reference: np.ndarray) -> float:
 
 
 def _words(error: Exception) -> str:
-    said = [line.strip() for line in str(error).splitlines() if line.strip()]
+    while error.__cause__ is not None and "torch.export" in str(error):  # what it wraps says more
+        error = error.__cause__  # type: ignore[assignment]
+    said = [line.strip() for line in re.sub(r"\x1b\[\d*m", "", str(error)).splitlines() if line.strip()]
     return f"{type(error).__name__}: {' '.join(said[:4])[:400]}"
 
 

@@ -31,7 +31,7 @@ class Plain(torch.nn.Module):
 
 
 class Causal(Plain):
-    """A decoder given its whole mask; the TorchScript exporter cannot follow how transformers makes its own."""
+    """A decoder given its whole mask; torch's exporters cannot follow how transformers makes its own."""
 
     def forward(self, *given: torch.Tensor) -> torch.Tensor:
         ids, mask = given
@@ -241,10 +241,6 @@ def nets() -> list[Net]:
         make = partial(_text, *given, **decodes)
         found.append(Net(name, "text", make, below=WORDS))
         found.append(Net(f"{name}-flexible", "text", make, below=WORDS, **_flexible(given[3])))
-        if decodes:
-            own, more = partial(_text, *given), {"below": WORDS, "exporters": ("dynamo",)}
-            found.append(Net(f"{name}-own-mask", "text", own, **more))
-            found.append(Net(f"{name}-own-mask-flexible", "text", own, **more, **_flexible(given[3])))
     found += [
         Net(name, "transformers on pictures and sound", partial(_encoder, *given)) for name, given in SEEN.items()
     ]

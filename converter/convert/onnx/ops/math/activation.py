@@ -18,6 +18,7 @@ from converter.convert.onnx.builder import (
     shape_of,
 )
 from converter.convert.onnx.ops.tables import ai_onnx
+from converter.convert.onnx.sizes import is_static
 from converter.convert.onnx.views import reshape
 
 op = ai_onnx.op
@@ -141,7 +142,13 @@ def Softmax(input: Var, axis: int = 1) -> Var:
 
 @op
 def Softmax_13(input: Var, axis: int = -1) -> Var:
+    size = input.shape[axis]
+    if dtype_name(input) == "fp16" and is_static(size) and size > _LONG:
+        return cast(mb.softmax(x=cast(input, "fp32"), axis=axis), "fp16")
     return mb.softmax(x=input, axis=axis)
+
+
+_LONG = 2048  # a float16 sum of more parts may no longer grow: 2048 + 1 is 2048
 
 
 @op

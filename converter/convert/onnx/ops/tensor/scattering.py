@@ -19,6 +19,7 @@ from converter.convert.onnx.builder import (
 from converter.convert.onnx.integers import wrapped
 from converter.convert.onnx.ops.tables import ai_onnx
 from converter.convert.onnx.ops.tensor.indexing import from_the_end
+from converter.convert.onnx.sizes import size_of, vector
 from converter.convert.onnx.views import reshape, transpose
 
 op = ai_onnx.op
@@ -29,11 +30,13 @@ _MODES = {"none": "update", "add": "add", "mul": "mul", "max": "max", "min": "mi
 @op
 def ScatterND(data: Var, indices: Operand, updates: Var, reduction: str = "none", *, types: ElementTypes) -> Var:
     """At places that occur twice every reduction sees all updates; without one the order is nobody's."""
-    sizes = np.array(shape_of(data)[: indices.shape[-1]], np.int32)
     if is_var(indices):
-        places = mb.select(cond=mb.less(x=indices, y=0), a=mb.add(x=indices, y=const(sizes)), b=indices)
+        sizes = vector([size_of(data, axis) for axis in range(int(indices.shape[-1]))])
+        places = mb.select(cond=mb.less(x=indices, y=0), a=mb.add(x=indices, y=sizes), b=indices)
+    elif (indices < 0).any():
+        places = const(np.where(indices < 0, indices + np.array(shape_of(data)[: indices.shape[-1]]), indices))
     else:
-        places = const(np.where(indices < 0, indices + sizes, indices))
+        places = const(indices)
     return _scattered(data, places, updates, reduction, types[0])
 
 
