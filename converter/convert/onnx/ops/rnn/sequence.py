@@ -124,8 +124,9 @@ def _looped(parts: Var, states: States, step: Step, mask: Operand | None, *, rev
     time = parts.shape[0]
     size = states[0].shape[1]
     masks = mask if mask is None or is_var(mask) else const(np.ascontiguousarray(mask))
-    count = np.array([time], np.int32)
-    if not isinstance(time, int | np.integer):
+    if isinstance(time, int | np.integer):
+        count = np.array([time], np.int32)
+    else:
         count = mb.slice_by_size(x=mb.shape(x=parts), begin=[0], size=[1])
     # Every place is written once; what stands there before only gives the shape.
     answers = mb.slice_by_size(x=parts, begin=[0, 0, 0], size=[-1, -1, size])
