@@ -14,13 +14,13 @@ from converter.model import Target
 
 
 def folded_by_mil(program):
-    """Operations over constants alone, which MIL's value inference would compute; a compressed weight is none."""
+    """Operations over constants alone, which MIL's value inference would compute; not a weight, not random numbers."""
     operations = program.functions["main"].operations
     return [
         operation.op_type
         for operation in operations
         if operation.op_type not in ("const", "identity")
-        and not operation.op_type.startswith("constexpr_")
+        and not operation.op_type.startswith(("constexpr_", "random_"))
         and all(given.op is not None and given.op.op_type == "const" for given in operation.get_flattened_inputs())
     ]
 
