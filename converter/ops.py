@@ -14,12 +14,31 @@ if TYPE_CHECKING:
 
 
 def listed() -> Iterator[str]:
-    """Every op that has a lowering, with the versions at which its signature changes, by operator set."""
+    """Every op that converts, by operator set: lowered (with the versions at which its signature changes), resolved at
+    conversion, or inlined from the standard's function body.
+    """
+    import onnx.defs
+
+    from converter.convert.onnx import sequences, unroll
+
     for domain, table in TABLES.items():
         ops = {name: [op.since for op in versions] for name, versions in groupby(table, key=lambda op: op.name)}
         yield f"{domain or 'ai.onnx'}: {len(ops)} ops"
         for name, since in ops.items():
             yield f"  {name}" + (f" (from versions {', '.join(map(str, since))})" if len(since) > 1 else "")
+    lowered = {op.name for op in TABLES[""]}
+    resolved = {"Constant", *unroll.OPENERS, *sequences.OPENERS} - lowered
+    bodies = {
+        schema.name
+        for schema in onnx.defs.get_all_schemas()
+        if schema.domain == "" and (schema.has_function or schema.has_context_dependent_function)  # type: ignore[attr-defined]
+    }
+    for what, names in (
+        ("resolved at conversion", resolved),
+        ("inlined from its function body", bodies - lowered - resolved),
+    ):
+        yield f"ai.onnx, {what}: {len(names)} ops"
+        yield from (f"  {name}" for name in sorted(names))
 
 
 def of_model(path: Path) -> tuple[list[str], bool]:

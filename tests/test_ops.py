@@ -3,6 +3,7 @@
 import re
 
 import onnx
+import onnx.defs
 import onnx.parser
 import pytest
 
@@ -19,6 +20,20 @@ def told(tmp_path, capsys):
         return capsys.readouterr().out.replace(str(path), "model.onnx"), code
 
     return run
+
+
+def test_every_op_that_converts_is_listed_once(capsys):
+    assert main(["ops"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    heads = [index for index, line in enumerate(lines) if not line.startswith(" ")]
+    sections = {
+        lines[head].split(":")[0]: [line.split()[0] for line in lines[head + 1 : end]]
+        for head, end in zip(heads, [*heads[1:], len(lines)], strict=True)
+    }
+    standard = [name for what, names in sections.items() if what.startswith("ai.onnx") for name in names]
+    assert len(standard) == len(set(standard)) > 190
+    assert "Scan" in sections["ai.onnx, resolved at conversion"]
+    assert set(standard) <= {schema.name for schema in onnx.defs.get_all_schemas_with_history()}
 
 
 HEAD = '<ir_version: 8, opset_import: ["": 17, "vendor": 1]>\n'
