@@ -204,6 +204,26 @@ def test_what_onnxruntimes_transformer_optimizer_writes_answers_as_before(answer
     assert psnr_db(answers(path, inputs)[0], got) >= 100
 
 
+def test_attention_quantized_dynamically_answers_as_onnxruntime_does(answer, net, tmp_path):
+    path, draw = net
+    optimized, model = str(tmp_path / "optimized.onnx"), tmp_path / "dynamic.onnx"
+    optimize_model(str(path), model_type="bert", num_heads=4, hidden_size=64, opt_level=0).save_model_to_file(optimized)
+    floats = {"DefaultTensorType": TensorProto.FLOAT}  # of what has no schema
+    quantize_dynamic(optimized, model, weight_type=QuantType.QUInt8, extra_options=floats)
+    inputs = {"x": draw(np.random.default_rng(99))}
+    (got,) = answer(onnx.load(model), inputs)
+    assert psnr_db(answers(model, inputs)[0], got) >= 100
+
+
+def test_a_quantized_neural_network_answers_as_onnxruntime_does(answer, net, tmp_path):
+    path, draw = net
+    inputs = {"x": draw(np.random.default_rng(99))}
+    quantize_dynamic(path, tmp_path / "dynamic.onnx", weight_type=QuantType.QUInt8)
+    for model in (static(path, tmp_path, draw, **STATIC[0]), tmp_path / "dynamic.onnx"):
+        (got,) = answer(onnx.load(model), inputs, format="mlmodel", deployment_target="iOS14")
+        assert psnr_db(answers(model, inputs)[0], got) >= 100
+
+
 def weights_bytes(path, target):
     """The size of an .mlpackage's weights."""
     converter.convert_onnx(path, target, **({} if "15" not in target.stem else {"deployment_target": "iOS15"}))
