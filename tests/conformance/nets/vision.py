@@ -57,7 +57,7 @@ class Whole(torch.nn.Module):
         return found["boxes"], found["scores"], found["labels"]
 
 
-def calibrated(module: torch.nn.Module, *inputs: torch.Tensor) -> torch.nn.Module:
+def calibrated(module: torch.nn.Module, *inputs: torch.Tensor, bias: float = 0.3) -> torch.nn.Module:
     """Weights of which none is 0 or 1, and BatchNorm statistics of real activations.
 
     torchvision begins with heads near zero and statistics of 0 and 1, with which every picture gets the same answer.
@@ -66,7 +66,7 @@ def calibrated(module: torch.nn.Module, *inputs: torch.Tensor) -> torch.nn.Modul
         if parameter.ndim > 1:
             torch.nn.init.kaiming_normal_(parameter)
         else:
-            torch.nn.init.normal_(parameter, 0.0 if parameter.mean() == 0 else 1.0, 0.2)
+            torch.nn.init.normal_(parameter, bias if parameter.mean() == 0 else 1.0, 0.2)
     layers = [layer for layer in module.modules() if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm)]
     for layer in layers:
         layer.train()
@@ -115,7 +115,7 @@ def _detector(name: str, side: int, part: Callable[[Any], torch.nn.Module]) -> A
     image = torch.zeros(1, 3, side, side)
     options = {"num_classes": CLASSES, "score_thresh": 1e-4}  # of untrained scores some must pass
     module = models.get_model(name, weights=None, weights_backbone=None, **options).eval()
-    calibrated(Raw(module).eval(), image)
+    calibrated(Raw(module).eval(), image, bias=0.0)  # else their heads' biases outweigh the picture
     return part(module).eval(), {"image": image}
 
 
