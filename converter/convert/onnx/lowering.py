@@ -124,18 +124,23 @@ class Lowering:
         precision = "fp32" if wide else self.precision
 
         unknown: list[str] = []
+        wrong: list[Unsupported] = []  # said where nothing else must be known, for then it may fold away
 
         def adapt(value: Any, parameter: Parameter) -> Any:
             try:
                 return self._adapt(value, parameter, precision)
             except NotConstant as error:
                 unknown.extend(error.parameters)
+            except Unsupported as error:
+                wrong.append(error)
 
         token = builder.precision.set(precision)
         try:
             call = bind(node, self.graph.types, adapt)
             if unknown:
                 raise NotConstant(*dict.fromkeys(unknown))
+            if wrong:
+                raise wrong[0]
             result = call()
         finally:
             builder.precision.reset(token)

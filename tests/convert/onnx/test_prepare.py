@@ -6,7 +6,7 @@ import pytest
 
 from converter.convert.onnx.lower import interface_of, lower
 from converter.convert.onnx.prepare import prepare
-from converter.errors import ConversionError
+from converter.errors import ConversionError, UnsupportedOpsError
 from converter.model import Target
 
 TARGET = Target(format="mlpackage", deployment_target="iOS16", compute_precision="float32")
@@ -32,6 +32,13 @@ def test_a_sum_over_nothing_is_known(answer):
     text = "g (float[2,0] x, float[2,3] w) => (float[2,3] y) { s = ReduceSum <keepdims = 1> (x, axes) y = Add(s, w) }"
     model = model_of(text.replace("{ s", "{ axes = Constant <value_ints = [1]> () s"))
     np.testing.assert_array_equal(answer(model, {"w": X})[0], X)
+
+
+def test_what_must_be_known_is_asked_for_before_a_tensor_without_elements_is_refused():
+    model = model_of("g (float[2,0] x, int64[1] axes) => (float[2,1] y) { y = ReduceSum(x, axes) }")
+    with pytest.raises(UnsupportedOpsError) as refused:
+        lower(prepare(model), interface=None, target=TARGET)
+    assert refused.value.inputs == {"axes"}
 
 
 def test_a_part_without_elements_is_left_out_of_a_split(answer, reference):
