@@ -115,7 +115,8 @@ def _detector(name: str, side: int, part: Callable[[Any], torch.nn.Module]) -> A
     image = torch.zeros(1, 3, side, side)
     options = {"num_classes": CLASSES, "score_thresh": 1e-4}  # of untrained scores some must pass
     module = models.get_model(name, weights=None, weights_backbone=None, **options).eval()
-    calibrated(Raw(module).eval(), image, bias=0.0)  # else their heads' biases outweigh the picture
+    # The biases of VGG without BatchNorm would outweigh the picture.
+    calibrated(Raw(module).eval(), image, bias=0.0 if "vgg" in name else 0.3)
     return part(module).eval(), {"image": image}
 
 
