@@ -2,43 +2,72 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from converter.convert.onnx.ops import TABLES
+from converter.convert.onnx.ops.absent import REASONS
 
 if TYPE_CHECKING:
     from converter.convert.onnx.graph import Graph
     from converter.convert.onnx.targets import Need
 
 
-def listed() -> Iterator[str]:
-    """Every op that converts, by operator set: lowered (with the versions at which its signature changes), resolved at
-    conversion, or inlined from the standard's function body.
+@dataclass(frozen=True)
+class Coverage:
+    """One operator and what becomes of it.
+
+    `way` is `lowered` (`since` holds the versions at which its signature changes), `resolved` at conversion, `inlined`
+    from the standard's function body, or '' where it does not convert, for a `reason`.
     """
+
+    domain: str
+    name: str
+    way: str
+    since: tuple[int, ...] = ()
+    reason: str = ""
+
+
+def coverage() -> list[Coverage]:
+    """All operators of ai.onnx, then those of other operator sets that convert, by name."""
     import onnx.defs
 
     from converter.convert.onnx import sequences, unroll
 
-    for domain, table in TABLES.items():
-        ops = {name: [op.since for op in versions] for name, versions in groupby(table, key=lambda op: op.name)}
-        yield f"{domain or 'ai.onnx'}: {len(ops)} ops"
-        for name, since in ops.items():
-            yield f"  {name}" + (f" (from versions {', '.join(map(str, since))})" if len(since) > 1 else "")
-    lowered = {op.name for op in TABLES[""]}
-    resolved = {"Constant", *unroll.OPENERS, *sequences.OPENERS} - lowered
-    bodies = {
-        schema.name
-        for schema in onnx.defs.get_all_schemas()
-        if schema.domain == "" and (schema.has_function or schema.has_context_dependent_function)  # type: ignore[attr-defined]
+    lowered = {
+        (domain, name): tuple(op.since for op in versions)
+        for domain, table in TABLES.items()
+        for name, versions in groupby(table, key=lambda op: op.name)
     }
-    for what, names in (
-        ("resolved at conversion", resolved),
-        ("inlined from its function body", bodies - lowered - resolved),
+    resolved = {"Constant", "Size", *unroll.OPENERS, *sequences.OPENERS}
+    found = []
+    for schema in sorted((s for s in onnx.defs.get_all_schemas() if s.domain == ""), key=lambda s: s.name):
+        name = schema.name
+        if since := lowered.pop(("", name), ()):
+            found.append(Coverage("", name, "lowered", since))
+        elif name in resolved:
+            found.append(Coverage("", name, "resolved"))
+        elif schema.has_function or schema.has_context_dependent_function:  # type: ignore[attr-defined]
+            found.append(Coverage("", name, "inlined"))
+        else:
+            found.append(Coverage("", name, "", reason=REASONS[name]))
+    return found + [Coverage(domain, name, "lowered", since) for (domain, name), since in sorted(lowered.items())]
+
+
+def listed() -> Iterator[str]:
+    """Every operator by operator set and by what becomes of it."""
+    words = {"lowered": "", "resolved": ", resolved at conversion", "inlined": ", inlined from function bodies"}
+    words[""] = ", which do not convert"
+    for (domain, way), group in groupby(
+        sorted(coverage(), key=lambda c: (c.domain, list(words).index(c.way))), key=lambda c: (c.domain, c.way)
     ):
-        yield f"ai.onnx, {what}: {len(names)} ops"
-        yield from (f"  {name}" for name in sorted(names))
+        ops = list(group)
+        yield f"{domain or 'ai.onnx'}{words[way]}: {len(ops)} ops"
+        for op in ops:
+            since = f" (from versions {', '.join(map(str, op.since))})" if len(op.since) > 1 else ""
+            yield f"  {op.name}{since}" + (f": {op.reason}" if op.reason else "")
 
 
 def of_model(path: Path) -> tuple[list[str], bool]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import onnx
 
     from converter.convert.onnx.given import Shapes
+    from converter.convert.onnx.graph import Graph
 
 TARGETS: dict[Format, tuple[str, ...]] = {"mlmodel": get_args(MlmodelTarget), "mlpackage": get_args(MlpackageTarget)}
 
@@ -59,28 +60,27 @@ def _direct(source: Source, target: Target) -> Any:
 
 
 def _by_onnx(source: Source, target: Target) -> Any:
-    if source.onnx_file is not None:
-        return _lowered(source.onnx_file, source.interface, target)
-    from converter.convert import torch
-
-    with tempfile.TemporaryDirectory() as folder:
-        exported = Path(folder) / "model.onnx"
-        torch.export_onnx(source, exported)
-        return _lowered(exported, source.interface, target)
-
-
-def _lowered(
-    model: "onnx.ModelProto | Path", interface: Interface, target: Target, float32_ops: Collection[str] = ()
-) -> Any:
-    """Lower ONNX to a MIL program in its final precision, and write that with no more passes than it needs."""
-    from converter.convert.onnx.lower import lower
     from converter.convert.onnx.prepare import prepare
 
-    inside = app.inside(interface, target)
+    inside = app.inside(source.interface, target)
+    with tempfile.TemporaryDirectory() as folder:
+        path = source.onnx_file or Path(folder) / "model.onnx"
+        if source.onnx_file is None:
+            from converter.convert import torch
+
+            torch.export_onnx(source, path)
+        with quiet():
+            graph = prepare(path, interface=inside)
+    return _lowered(graph, source.interface, target)
+
+
+def _lowered(graph: "Graph", interface: Interface, target: Target, float32_ops: Collection[str] = ()) -> Any:
+    """Lower ONNX to a MIL program in its final precision, and write that with no more passes than it needs."""
+    from converter.convert.onnx.lower import lower
+
     with quiet():
-        program, passes = lower(
-            prepare(model, interface=inside), interface=inside, target=target, float32_ops=float32_ops
-        )
+        inside = app.inside(interface, target)
+        program, passes = lower(graph, interface=inside, target=target, float32_ops=float32_ops)
         try:
             return app.build(program, interface, target, passes=passes)
         except Exception as error:  # coremltools' back ends raise whatever they meet
@@ -130,7 +130,10 @@ def convert_onnx(
     target = _target(format, deployment_target, compute_precision, path)
     model = Path(model_or_path) if isinstance(model_or_path, str | os.PathLike) else model_or_path
     name = model.name if isinstance(model, Path) else "model"
-    interface, names = interface_of(prepare(model), shapes)
+    graph = prepare(model)
+    interface, names = interface_of(graph, shapes)
+    if shapes:
+        graph = prepare(model, interface=interface)
     source = Source(
         name=path.stem,
         place=name,
@@ -144,7 +147,7 @@ def convert_onnx(
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".converting-") as folder:
         fresh = Path(folder) / path.name
         forget()
-        _save(_lowered(model, interface, target, float32_ops), source, target, fresh)
+        _save(_lowered(graph, interface, target, float32_ops), source, target, fresh)
         if path.is_dir():
             path.rename(Path(folder) / "replaced")
         fresh.replace(path)

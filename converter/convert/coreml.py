@@ -59,20 +59,40 @@ def quiet() -> Iterator[None]:
         log.setLevel(before)
 
 
-@contextlib.contextmanager
-def validated_once(program: Any) -> Iterator[None]:
-    """Validate a MIL program when all passes have run, and not before and after each of them, as MIL does.
+@cache
+def _program_type() -> Any:
+    from coremltools.converters.mil.mil import Program
 
-    Together with the garbage of all imported modules, which ct.convert collects, that took half of a conversion.
-    """
-    program.validate = lambda **_: None
+    class Unvalidated(Program):  # type: ignore[misc]  # coremltools has no types
+        """A program that MIL's passes neither validate nor print, as they do before and after each of them."""
+
+        def validate(self, check_essential_scope: bool = False) -> None:
+            """See `validate` of this module."""
+
+        def __str__(self) -> str:
+            return type(self).__name__
+
+    return Unvalidated
+
+
+def empty_program() -> Any:
+    """A MIL program to fill, which is validated when `validate` is called, once, and not by each pass."""
+    return _program_type()()
+
+
+def validate(program: Any) -> None:
+    """Raise what MIL has to say against a program of `empty_program`."""
+    super(_program_type(), program).validate()
+
+
+@contextlib.contextmanager
+def little_garbage() -> Iterator[None]:
+    """ct.convert collects garbage each time: among what was there before, all imported modules, it takes long."""
     gc.freeze()
     try:
         yield
     finally:
         gc.unfreeze()
-        del program.validate
-    program.validate()
 
 
 def forget() -> None:

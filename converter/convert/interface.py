@@ -1,6 +1,5 @@
 """What the app sees: image inputs, classifier, names and metadata, the same for every route and format."""
 
-import contextlib
 import json
 import re
 import shutil
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from converter.convert.coreml import coremltools, deployment_target, validated_once
+from converter.convert.coreml import coremltools, deployment_target, little_garbage, validate
 from converter.errors import ConversionError
 from converter.model import ImageInput, Interface, Output, Range, Source, Target, TensorInput
 
@@ -154,9 +153,8 @@ def build(model: Any, interface: Interface, target: Target, *, passes: list[str]
             predicted_feature_name=interface.classifier.predicted_feature_name,
             predicted_probabilities_output=output_names(interface, target)[0],
         )
-    once = contextlib.nullcontext() if passes is None else validated_once(model)
-    with once:
-        return ct.convert(
+    with little_garbage():
+        built = ct.convert(
             model,
             inputs=input_types(interface),
             convert_to="neuralnetwork" if target.format == "mlmodel" else "mlprogram",
@@ -164,6 +162,9 @@ def build(model: Any, interface: Interface, target: Target, *, passes: list[str]
             skip_model_load=True,
             **options,
         )
+    if passes is not None:
+        validate(model)
+    return built
 
 
 def describe(spec: Any, interface: Interface, target: Target) -> None:

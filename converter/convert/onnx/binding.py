@@ -9,6 +9,7 @@ import numpy as np
 from converter.convert.onnx.builder import ElementTypes, Operand, OutputCount, Sizes, Unsupported
 from converter.convert.onnx.graph import Node, TensorType
 from converter.convert.onnx.ops import TABLES
+from converter.convert.onnx.ops.absent import REASONS
 from converter.convert.onnx.views import Shaped
 from converter.registry import Adapt, BindError, Op, Parameter
 
@@ -24,7 +25,7 @@ def find(node: Node) -> Op:
     """The lowering of a node, or Unsupported."""
     table = TABLES.get(node.domain)
     if table is None or node.op_type not in table:
-        raise Unsupported("there is no lowering for this op")
+        raise Unsupported(REASONS.get(node.op_type, "there is no lowering for this op"))
     op = table.find(node.op_type, node.opset)
     if op is None:
         oldest = next(o.since for o in table if o.name == node.op_type)

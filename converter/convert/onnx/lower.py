@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
+from converter.convert.coreml import empty_program
 from converter.convert.onnx.boundary import entry, interface_of, name_outputs, placeholder, reserve_names
 from converter.convert.onnx.graph import Graph, every
 from converter.convert.onnx.lowering import Lowering, is_named
@@ -38,7 +39,7 @@ def lower(
     lowered.
     """
     import coremltools as ct
-    from coremltools.converters.mil.mil import Function, Program
+    from coremltools.converters.mil.mil import Function
 
     declared, interface = interface, interface or interface_of(graph)[0]
     precision = "fp16" if target.compute_precision == "float16" else "fp32"
@@ -59,7 +60,7 @@ def lower(
             f"the manifest gives {len(interface.outputs)} ({', '.join(o.name for o in interface.outputs)})",
             fix="list the model's outputs in its order",
         )
-    program = Program()
+    program = empty_program()
     inputs = {i.name: placeholder(i) for i in interface.inputs}
     try:
         with Function(inputs, opset_version=getattr(ct.target, target.deployment_target)) as function:

@@ -17,12 +17,14 @@ from pathlib import Path
 import onnx
 
 from tests.conformance import marks
+from tests.conformance.onnx import coverage
 from tests.conformance.onnx.cases import KINDS, Result, cases, is_sampled, judge
 
 KNOWN = Path(__file__).with_name("known.toml")
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs/conformance.md"
 README = ROOT / "README.md"
+OPERATORS = ROOT / "docs/onnx.md"
 RIGHT = ("passed", "constant")
 
 
@@ -135,6 +137,7 @@ def main() -> int:
     if options.one_in == 1 and not options.only:
         marks.write(PAGE, "onnx", summary(results, listed))
         marks.write(README, "onnx", sentence(results))
+        marks.write(OPERATORS, "operators", coverage.table(results))
     return int(bool(complaints))
 
 
