@@ -10,12 +10,11 @@ _SHORT = 110
 
 def summary(counted: Sequence[ledger.Figures], *, every: int, seconds: float, versions: str) -> str:
     """All figures in Markdown: one row a file, then the reasons."""
-    reached, passed = sum(f.reached for f in counted), sum(f.passed for f in counted)
     size = "All tests" if every == 1 else f"A sample of one test in {every}, chosen by the hash of its id"
     lines = [
         f"{size}; {versions}; {seconds / 60:.0f} minutes of tests.",
         "",
-        f"**{passed} of {reached} tests that reached the evaluator passed: {share(passed, reached)}.**",
+        f"**{sentence(counted)}**",
         "",
         "| file | collected | ran | reached | passed | known failures | failed | skipped | not reached |",
         "| :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
@@ -30,6 +29,12 @@ def summary(counted: Sequence[ledger.Figures], *, every: int, seconds: float, ve
     lines += section("Not reached: no model was opened", sum((f.unreached for f in counted), Counter()))
     lines += section("Files that cannot be collected", Counter({f"{f.file}: {f.error}": 1 for f in counted if f.error}))
     return "\n".join(lines)
+
+
+def sentence(counted: Sequence[ledger.Figures]) -> str:
+    """The figures in one line."""
+    reached, passed = sum(f.reached for f in counted), sum(f.passed for f in counted)
+    return f"{passed:,} of {reached:,} tests that reached the evaluator passed: {share(passed, reached)}."
 
 
 def total(counted: Sequence[ledger.Figures]) -> ledger.Figures:
