@@ -11,6 +11,7 @@ from converter.convert.onnx import builder
 from converter.convert.onnx.binding import Input, bind, is_sizes, known, must_be_known
 from converter.convert.onnx.boundary import unique
 from converter.convert.onnx.builder import Body, NotConstant, Operand, Unsupported, Var, mb, mil_dtype
+from converter.convert.onnx.float32 import nodes_in_float32
 from converter.convert.onnx.graph import Graph, Node, Subgraph, every
 from converter.convert.onnx.sizes import pinned
 from converter.convert.onnx.support import Support, examined, refused, unsupported
@@ -41,9 +42,12 @@ class Lowering:
     names: dict[str, str] = field(default_factory=dict)  # of constants, and what they stand for
     float32_ops: Collection[str] = ()  # op types, and names of nodes or of what holds them
     wide: dict[str, Var] = field(default_factory=dict)  # results of float32 nodes before they were rounded
+    neighbours: frozenset[str] = frozenset()  # first outputs of nodes that others ask to compute in float32
 
     def run(self) -> list[Var]:
         """Lower every node; the graph's outputs."""
+        if self.precision == "fp16":
+            self.neighbours = nodes_in_float32(self.graph)
         self.take(self.graph.nodes)
         if self.refused:
             raise unsupported(list(self.refused.values()), self.graph) from self.cause
@@ -115,6 +119,7 @@ class Lowering:
     def _lower(self, node: Node) -> dict[str, Shaped]:
         wide = self.precision == "fp16" and (
             is_named(node, self.float32_ops)
+            or node.outputs[0] in self.neighbours
             or any(
                 builder.needs_float32(self.graph.constants[name])
                 for name in node.inputs

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from converter.convert.onnx.builder import MAX_RANK, Ints, Unsupported, Var, is_var, mb
+from converter.convert.onnx.builder import MAX_RANK, Ints, Unsupported, Var, is_var, mb, prod
 
 Size: TypeAlias = int | Any
 
@@ -50,6 +50,18 @@ def reshaped(x: Var, sizes: Sequence[Size]) -> Var:
     if len(open_) == 1:
         sizes = [-1 if axis in open_ else size for axis, size in enumerate(sizes)]
     return mb.reshape(x=x, shape=vector(sizes))
+
+
+def flattened(x: Var, axis: int) -> Var:
+    """`x` of a flexible shape as a matrix: all axes before `axis`, and all from there on."""
+    before, after = x.shape[:axis], x.shape[axis:]
+    if all(is_static(dim) for dim in before):
+        return mb.reshape(x=x, shape=(prod(before), -1))
+    if all(is_static(dim) for dim in after):
+        return mb.reshape(x=x, shape=(-1, prod(after)))
+    first = mb.slice_by_size(x=mb.shape(x=x), begin=[0], size=[axis])
+    rows = first if axis == 1 else mb.reduce_prod(x=first, axes=[0], keep_dims=True)
+    return mb.reshape(x=x, shape=mb.concat(values=[rows, np.array([-1], np.int32)], axis=0))
 
 
 def pinned(x: Var, shape: Sequence[Any]) -> Var:

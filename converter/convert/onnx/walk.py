@@ -180,6 +180,8 @@ class Walk:
                 if name:
                     self._hold(name, value)
             return list(outputs)
+        if (call.domain, call.op_type) == ("", "Size"):
+            return list(self.op("ReduceProd", *self.op("Shape", inputs[0]), keepdims=0))
         types = self.inference.outputs(node, call.scope.opsets)
         function = functions.body(node, call.scope.opsets, self.protos)
         if function is not None:

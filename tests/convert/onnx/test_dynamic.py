@@ -158,6 +158,45 @@ GRAPHS = {
         [number("limit", np.float32(0.5))],
     ),
     "flattened": ([node("Flatten", ["x"], ["y"], axis=2)], []),
+    "how many elements": (
+        [
+            node("Size", ["x"], ["count"]),
+            node("Cast", ["count"], ["c"], to=FLOAT),
+            node("Div", ["x", "c"], ["y"]),
+        ],
+        [],
+    ),
+    "a branch that the length chooses": (
+        [
+            *LENGTH,
+            node("Greater", ["length", "seven"], ["long"]),
+            node(
+                "If",
+                ["long"],
+                ["y"],
+                **{
+                    f"{name}_branch": helper.make_graph(
+                        [node(op, ["x"], [name])], name, [], [helper.make_tensor_value_info(name, FLOAT, None)]
+                    )
+                    for name, op in (("then", "Relu"), ("else", "Neg"))
+                },
+            ),
+        ],
+        [number("seven", np.int64(7))],
+    ),
+    "places by coordinates": (
+        [node("GatherND", ["x", "places"], ["y"])],
+        [number("places", np.array([[-1, 0, 5], [0, -1, 2]]))],
+    ),
+    "the last of the largest": (
+        [
+            node("Greater", ["x", "zero_1"], ["c"]),
+            node("Cast", ["c"], ["f"], to=FLOAT),
+            node("ArgMax", ["f"], ["place"], axis=1, select_last_index=1),
+            node("Cast", ["place"], ["y"], to=FLOAT),
+        ],
+        [number("zero_1", np.float32(0))],
+    ),
     "the shape itself": ([*SHAPE, node("Cast", ["shape"], ["y"], to=FLOAT)], []),
 }
 
@@ -181,6 +220,15 @@ def test_shape_arithmetic_is_right_at_every_size(name, tmp_path):
     for answer, wanted in answers(model, tmp_path / "net.mlpackage", SIZES, shapes=BOUNDS):
         assert answer.shape == wanted.shape
         np.testing.assert_allclose(answer, wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("op", ["Softmax", "LogSoftmax"])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_before_opset_13_rows_of_flexible_axes_are_one(op, axis, tmp_path):
+    model = model_of(node(op, ["x"], ["y"], axis=axis))
+    model.opset_import[0].version = 11
+    for answer, wanted in answers(model, tmp_path / "net.mlpackage", SIZES, shapes=BOUNDS):
+        np.testing.assert_allclose(answer, wanted, rtol=1e-4, atol=1e-6)
 
 
 def test_a_reshape_keeps_what_is_known_and_leaves_one_size_open():

@@ -15,7 +15,6 @@ from converter.convert.onnx.builder import (
     dtype_name,
     is_var,
     mb,
-    shape_of,
 )
 from converter.convert.onnx.ops.tables import ai_onnx
 
@@ -30,7 +29,7 @@ def If(cond: Var, *, else_branch: Body, then_branch: Body) -> tuple[Var, ...]:
     def block(branch: Body) -> Callable[[], list[Var]]:
         def build() -> list[Var]:
             outputs = branch()
-            kinds.append([(dtype_name(x), *shape_of(x, "the shapes of its branches")) for x in outputs])
+            kinds.append([(dtype_name(x), *x.shape) for x in outputs])
             if kinds[0] != kinds[-1]:
                 raise NotConstant("cond")
             return outputs

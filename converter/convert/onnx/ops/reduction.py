@@ -13,6 +13,7 @@ from converter.convert.onnx.builder import (
     dtype_name,
     is_bool,
     is_float,
+    is_var,
     mb,
     normal_axis,
     prod,
@@ -20,6 +21,7 @@ from converter.convert.onnx.builder import (
 )
 from converter.convert.onnx.ops.math.elementwise import truncated_quotient
 from converter.convert.onnx.ops.tables import ai_onnx
+from converter.convert.onnx.sizes import size_of
 from converter.convert.onnx.views import Shaped, View, reshape, static_shape, tensor, transpose
 
 op = ai_onnx.op
@@ -48,7 +50,11 @@ def _arg(reduce: Callable[..., Var], data: Var, axis: int, keepdims: int, select
     if not select_last_index:
         return reduce(x=data, axis=axis, keep_dims=bool(keepdims))
     first = reduce(x=mb.reverse(x=data, axes=[axis]), axis=axis, keep_dims=bool(keepdims))
-    return mb.sub(x=shape_of(data)[axis] - 1, y=first)
+    size = size_of(data, axis)
+    if not is_var(size):
+        return mb.sub(x=size - 1, y=first)
+    last = mb.sub(x=mb.squeeze(x=size, axes=[0]), y=1)
+    return mb.sub(x=last, y=first)
 
 
 def _reduce(

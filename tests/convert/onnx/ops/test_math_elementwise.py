@@ -23,6 +23,12 @@ def run_time(array):
     return {"input": np.asarray(array)}
 
 
+@pytest.mark.parametrize("op", ["Asinh", "Acosh"])
+def test_inverse_hyperbolics_of_large_numbers_in_float16(op, held):
+    x = run_time(np.array([1.5, 20, 300, 6e4], np.float32))
+    held((op, 9, [x], {}), compute_precision="float16", rtol=2e-3)
+
+
 @pytest.mark.parametrize("dtype", NARROW)
 @pytest.mark.parametrize("op", ["Add", "Sub", "Mul"])
 def test_narrow_integers_wrap_around(op, dtype, held):

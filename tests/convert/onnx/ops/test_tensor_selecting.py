@@ -131,3 +131,10 @@ def test_tensors_of_rank_6_are_repeated_and_joined(answer):
 def test_pieces_without_elements_are_joined_and_given_to_nobody(held):
     with pytest.raises(Exception, match="without elements"):
         held(("Split", 18, [(3, 4), np.array([0, 4])], {"axis": 1}, 2))
+
+
+@pytest.mark.parametrize("mode", ["DCR", "CRD"])
+@pytest.mark.parametrize("dtype", ["int64", "uint8"])
+def test_depth_of_integers_becomes_space(mode, dtype, held):
+    x = {"input": np.arange(2 * 12 * 3 * 2).reshape(2, 12, 3, 2).astype(dtype)}
+    held(("DepthToSpace", 13, [x], {"blocksize": 2, "mode": mode}), oracle="reference")

@@ -18,7 +18,7 @@ from converter.convert.onnx.builder import (
     shape_of,
 )
 from converter.convert.onnx.ops.tables import ai_onnx
-from converter.convert.onnx.sizes import is_static
+from converter.convert.onnx.sizes import flattened, is_flexible, is_static, reshaped, size_of
 from converter.convert.onnx.views import reshape
 
 op = ai_onnx.op
@@ -85,10 +85,14 @@ def LogSoftmax_13(input: Var, axis: int = -1) -> Var:
 
 def _flattened(operator: Callable[[Var, int], Var], input: Var, axis: int) -> Var:
     """Before opset 13 the operator worked on rows: all axes from `axis` on taken together."""
+    rank = len(input.shape)
+    axis = normal_axis(axis, rank)
+    if axis == rank - 1 or all(is_static(dim) and dim == 1 for dim in input.shape[axis + 1 :]):
+        return operator(input, axis)
+    if is_flexible(input):
+        sizes = [size_of(input, place) for place in range(rank)]
+        return reshaped(operator(flattened(input, axis), -1), sizes)
     shape = shape_of(input)
-    axis = normal_axis(axis, len(shape))
-    if axis == len(shape) - 1:
-        return operator(input, -1)
     rows = reshape(input, (prod(shape[:axis]), prod(shape[axis:])))
     return reshape(operator(rows, -1), shape)
 

@@ -34,8 +34,10 @@ def Acos(input: Var) -> Var:
 
 @op
 def Acosh(input: Var) -> Var:
-    root = mb.sqrt(x=mb.sub(x=mb.square(x=input), y=1.0))
-    return mb.log(x=mb.add(x=input, y=root), epsilon=0.0)
+    """In float32, because the square soon leaves float16."""
+    wide = cast(input, "fp32")
+    root = mb.sqrt(x=mb.sub(x=mb.square(x=wide), y=1.0))
+    return cast(mb.log(x=mb.add(x=wide, y=root), epsilon=0.0), dtype_name(input))
 
 
 @op
@@ -50,10 +52,11 @@ def Asin(input: Var) -> Var:
 
 @op
 def Asinh(input: Var) -> Var:
-    """From the absolute value, because x + sqrt(x * x + 1) cancels where x is negative."""
-    size = mb.abs(x=input)
+    """From the absolute value, because x + sqrt(x * x + 1) cancels where x is negative; in float32 as Acosh."""
+    wide = cast(input, "fp32")
+    size = mb.abs(x=wide)
     root = mb.sqrt(x=mb.add(x=mb.square(x=size), y=1.0))
-    return mb.mul(x=mb.sign(x=input), y=mb.log(x=mb.add(x=size, y=root), epsilon=0.0))
+    return cast(mb.mul(x=mb.sign(x=wide), y=mb.log(x=mb.add(x=size, y=root), epsilon=0.0)), dtype_name(input))
 
 
 @op

@@ -16,6 +16,7 @@ from converter.convert.onnx.builder import (
     prod,
 )
 from converter.convert.onnx.ops.tables import ai_onnx
+from converter.convert.onnx.sizes import flattened
 from converter.convert.onnx.views import Shaped, reshape, static_shape
 
 op = ai_onnx.op
@@ -24,17 +25,10 @@ op = ai_onnx.op
 @op
 def Flatten(input: Shaped, axis: int = 1) -> Shaped:
     axis = normal_axis(axis, len(input.shape))
-    dims = tuple(input.shape)
-    if _are_known(dims):
-        shape = static_shape(input)
-        return reshape(input, (prod(shape[:axis]), prod(shape[axis:])))
-    if _are_known(dims[:axis]):
-        return mb.reshape(x=input, shape=(prod(dims[:axis]), -1))
-    if _are_known(dims[axis:]):
-        return mb.reshape(x=input, shape=(-1, prod(dims[axis:])))
-    first = mb.slice_by_size(x=mb.shape(x=input), begin=[0], size=[axis])
-    rows = first if axis == 1 else mb.reduce_prod(x=first, axes=[0], keep_dims=True)
-    return mb.reshape(x=input, shape=mb.concat(values=[rows, np.array([-1], np.int32)], axis=0))
+    if not _are_known(tuple(input.shape)):
+        return flattened(input, axis)
+    shape = static_shape(input)
+    return reshape(input, (prod(shape[:axis]), prod(shape[axis:])))
 
 
 def _are_known(dims: tuple[object, ...]) -> bool:

@@ -139,12 +139,13 @@ def GatherElements(data: Var, indices: Operand, axis: int = 0) -> Var:
 @op
 def GatherND(data: Var, indices: Operand, batch_dims: int = 0) -> Var:
     depth = int(indices.shape[-1])
-    sizes = np.array(shape_of(data)[batch_dims : batch_dims + depth], np.int32)
-    if is_var(indices):
-        negative = mb.less(x=indices, y=0)
-        places = mb.select(cond=negative, a=mb.add(x=indices, y=const(sizes)), b=indices)
+    sizes = [size_of(data, axis) for axis in range(batch_dims, batch_dims + depth)]
+    if is_var(indices) or any(is_var(size) for size in sizes):
+        own = indices if is_var(indices) else const(indices)
+        ends = vector(sizes) if any(is_var(size) for size in sizes) else const(np.array(sizes, np.int32))
+        places = mb.select(cond=mb.less(x=own, y=0), a=mb.add(x=own, y=ends), b=own)
     else:
-        places = const(_from_front(indices, sizes))
+        places = const(_from_front(indices, np.array(sizes, np.int32)))
     numbers = cast(data, "int32") if is_bool(data) else data
     # Only from iOS16 on does the operation know batch_dims at all.
     return cast(mb.gather_nd(x=numbers, indices=places, batch_dims=batch_dims or None), dtype_name(data))

@@ -7,6 +7,7 @@ from converter.convert.onnx.builder import (
     Sizes,
     Unsupported,
     Var,
+    is_float,
     is_var,
     mb,
     normal_axis,
@@ -77,11 +78,19 @@ def Identity(input: Shaped) -> Shaped:
 
 @op
 def DepthToSpace(input: Var, *, blocksize: int, mode: str = "DCR") -> Var:
-    if mode == "DCR":
-        return mb.depth_to_space(x=input, block_size=blocksize)
-    if mode == "CRD":
+    """Core ML's own take floats only."""
+    if mode not in ("DCR", "CRD"):
+        raise Unsupported(f"mode = {mode!r} is not known")
+    if is_float(input):
+        if mode == "DCR":
+            return mb.depth_to_space(x=input, block_size=blocksize)
         return mb.pixel_shuffle(x=input, upscale_factor=blocksize)
-    raise Unsupported(f"mode = {mode!r} is not known")
+    batch, channels, height, width = shape_of(input)
+    left = channels // blocksize**2
+    blocks = (blocksize, blocksize, left) if mode == "DCR" else (left, blocksize, blocksize)
+    order = (0, 3, 4, 1, 5, 2) if mode == "DCR" else (0, 1, 4, 2, 5, 3)
+    cells = transpose(reshape(input, (batch, *blocks, height, width)), order)
+    return reshape(cells, (batch, left, height * blocksize, width * blocksize))
 
 
 @op
