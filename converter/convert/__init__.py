@@ -129,6 +129,13 @@ def convert_onnx(
     path = Path(output)
     target = _target(format, deployment_target, compute_precision, path)
     model = Path(model_or_path) if isinstance(model_or_path, str | os.PathLike) else model_or_path
+    if not isinstance(model, Path) and not hasattr(model, "opset_import"):
+        raise ConversionError(
+            f"{type(model).__name__} is no ONNX model",
+            where=("convert_onnx",),
+            fix="give the path of a file, or an onnx.ModelProto (onnx.load, onnx.load_from_string)",
+        )
+    float32_ops = {float32_ops} if isinstance(float32_ops, str) else float32_ops
     name = model.name if isinstance(model, Path) else "model"
     graph = prepare(model)
     interface, names = interface_of(graph, shapes)

@@ -1,7 +1,8 @@
 """The shapes that a caller gives a model whose own are not fixed."""
 
+import operator
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from converter.convert.onnx.graph import Dim, TensorType
 from converter.errors import ConversionError
@@ -22,8 +23,9 @@ def bounded(types: Mapping[str, TensorType], shapes: Shapes) -> dict[str, Bounde
     Raises ConversionError with everything that is wrong: names that the model has not, shapes that contradict it, and
     dimensions that nothing bounds.
     """
+    shapes, strange = _plain(shapes)
     dims = {dim for type_ in types.values() for dim in type_.shape or () if isinstance(dim, str)}
-    complaints = [*_unknown(types, dims, shapes), *_impossible(shapes)]
+    complaints = [*strange, *_unknown(types, dims, shapes), *_impossible(shapes)]
     found: dict[str, Bounded] = {}
     open_: list[tuple[str, Dim, str]] = []
     for name, type_ in types.items():
@@ -51,6 +53,27 @@ def bounded(types: Mapping[str, TensorType], shapes: Shapes) -> dict[str, Bounde
             "\n".join(complaints), where=("shapes",), fix=_WAY.format(name=name, dim=dim or "length", shape=shape)
         )
     return found
+
+
+def _plain(shapes: Shapes) -> tuple[dict[str, Any], list[str]]:
+    """The shapes with numpy's integers as Python's, and complaints about what is no size, Range or shape."""
+
+    def plain(given: Any) -> Any:
+        if isinstance(given, Range):
+            return given
+        if isinstance(given, list | tuple):
+            return [plain(part) for part in given]
+        if isinstance(given, bool):
+            raise TypeError
+        return operator.index(given)
+
+    found, complaints = {}, []
+    for name, given in shapes.items():
+        try:
+            found[name] = plain(given)
+        except TypeError:
+            complaints.append(f'"{name}": {given!r} is no size, no Range and no list of them')
+    return found, complaints
 
 
 def _size(dim: Dim, shapes: Shapes) -> int | Range | None:

@@ -252,6 +252,7 @@ def test_a_size_that_cancels_out_is_a_constant():
     ("shapes", "sizes"),
     [
         ({"b": 2, "n": 5}, [{"b": 2, "n": 5}]),
+        ({"b": np.int64(2), "n": np.int32(5)}, [{"b": 2, "n": 5}]),
         ({"x": (2, Range(3, 9), 6)}, [{"b": 2, "n": 3}, {"b": 2, "n": 9}]),
         ({"x": [(1, 4, 6), (2, 8, 6)]}, [{"b": 1, "n": 4}, {"b": 2, "n": 8}]),
         ({"b": 1, "n": Range(2, 9, default=4)}, [{"b": 1, "n": 2}, {"b": 1, "n": 9}]),
@@ -284,6 +285,10 @@ def test_a_size_outside_the_bounds_is_refused(tmp_path):
         ({"x": [(1, 2, 6), (1, 2, 5)]}, "and shapes gives it 1 x 2 x 5"),
         ({"b": 1, "n": Range(9, 3)}, '"n": Range(lower=9, upper=3, default=9) is no range of sizes'),
         ({"b": 0, "n": 3}, '"b": a size of 0'),
+        ({"b": 1, "n": "3"}, "\"n\": '3' is no size, no Range and no list of them"),
+        ({"b": 1, "n": 3.0}, '"n": 3.0 is no size'),
+        ({"b": True, "n": 3}, '"b": True is no size'),
+        ({"x": (1, None, 6)}, '"x": (1, None, 6) is no size'),
     ],
 )
 def test_wrong_shapes_are_refused_in_words(shapes, words):
@@ -307,7 +312,9 @@ SUM = [
 SUM_CONSTANTS = [number("big", np.float32(6e4)), ints("axes", 1)]  # fmt: skip
 
 
-@pytest.mark.parametrize("names", [{"Mul", "ReduceSum", "Div"}, {"/block"}, ["/block/mul", "/block/sum", "/block/div"]])
+@pytest.mark.parametrize(
+    "names", [{"Mul", "ReduceSum", "Div"}, {"/block"}, "/block", ["/block/mul", "/block/sum", "/block/div"]]
+)
 def test_ops_that_are_named_compute_in_float32(names, tmp_path):
     nodes = [onnx.NodeProto.FromString(n.SerializeToString()) for n in SUM]
     for n, name in zip(nodes, ("mul", "sum", "div"), strict=True):
@@ -318,6 +325,12 @@ def test_ops_that_are_named_compute_in_float32(names, tmp_path):
     assert not np.allclose(plain, 6.0, rtol=0.01)
     path = converter.convert_onnx(model, tmp_path / "b.mlpackage", float32_ops=names)
     np.testing.assert_allclose(converter.load_model(path).predict({"x": x})["y"], np.full((2, 1), 6.0), rtol=2e-3)
+
+
+@pytest.mark.parametrize("model", [b"a model", onnx.GraphProto(), None])
+def test_what_is_no_model_is_refused(model, tmp_path):
+    with pytest.raises(ConversionError, match="is no ONNX model"):
+        converter.convert_onnx(model, tmp_path / "net.mlpackage")
 
 
 def test_a_name_that_no_node_has_is_refused(tmp_path):

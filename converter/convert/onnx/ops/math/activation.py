@@ -113,9 +113,9 @@ def PRelu(X: Var, slope: Operand) -> Var:
 
 @op
 def PRelu_7(X: Var, slope: Operand) -> Var:
-    """`prelu` where the slopes are one per channel, else from its two halves."""
+    """`prelu` where the slopes are one per channel of images, else from its two halves."""
     rank = len(X.shape)
-    if 3 <= rank <= 5 and not is_var(slope):
+    if rank == 4 and not is_var(slope):
         per_channel = (X.shape[1], *[1] * (rank - 2))
         if slope.shape in (per_channel, (1, *per_channel)):
             return mb.prelu(x=X, alpha=const(slope.reshape(-1), like=X))
