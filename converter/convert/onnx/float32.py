@@ -5,6 +5,7 @@ infinite or rounded away between nodes which together say something harmless,
 
 - a sum of squares stays in float32 up to its root, which is of the size of what was squared;
 - an angle made of whole numbers, as positions in a text are, stays in float32 up to its sine;
+- whole numbers that become floats, are whole numbers again or are compared, stay in float32 all the way;
 - a product of integers stays in float32 up to its scale;
 - and a number too small for float16's digits multiplies in float32.
 """
@@ -21,6 +22,10 @@ _CUTS = ("Expand", "Gather", "Reshape", "Slice", "Split", "Squeeze", "Tile", "Un
 _MOVES = ("Cast", "Concat", "Identity", "Transpose", *_CUTS)
 _SUMS = ("Add", "Clip", "Div", "Max", "Mul", "ReduceMean", "ReduceSum", "Sub", *_MOVES)
 _ANGLES = ("Add", "Div", "Einsum", "Gemm", "MatMul", "Mul", "Neg", "Sub", "Where", *_MOVES)
+_ROUNDINGS = ("Ceil", "Floor", "Round")
+_NUMBERS = ("Abs", "Add", "Clip", "Div", "Exp", "Log", "Max", "Min", "Mod", "Mul", "Neg", "Pow", "Sub", "Where")
+_WHOLE = (*_NUMBERS, *_ROUNDINGS, "Reciprocal", "Sqrt", *_MOVES)
+_COMPARISONS = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
 _FIRST_ONLY = ("Clip", "ReduceMean", "ReduceSum", *_CUTS)  # their other inputs are places, shapes and bounds
 _PRODUCTS = ("ConvInteger", "MatMulInteger")
 
@@ -41,11 +46,14 @@ class _Search:
     def found(self) -> frozenset[str]:
         roots = [node for node in self.nodes if node.op_type == "Sqrt" or self._is_power(node, 0.5, -0.5)]
         waves = [node for node in self.nodes if node.op_type in ("Sin", "Cos", "Tan")]
+        wholes = [n for n in self.nodes if n.op_type in _COMPARISONS or self._casts(n, "float", "int")]
+        counted = [node for node in self.nodes if self._casts(node, "int", "float")]
         scales = [node for node in self.nodes if self._scales_product(node)]
         small = [node for node in self.nodes if self._has_small_factor(node)]
         marked = {
             *self._between(roots, self._squares(), _SUMS),
-            *self._between(waves, [node for node in self.nodes if self._is_counted(node)], _ANGLES),
+            *self._between(waves, counted, _ANGLES),
+            *self._between(wholes, counted, _WHOLE),
             *(node.outputs[0] for node in (*scales, *small)),
         }
         for node in scales:
@@ -84,11 +92,11 @@ class _Search:
         value = self.graph.constants.get(node.inputs[1]) if node.op_type == "Pow" else None
         return value is not None and value.size == 1 and float(value.reshape(-1)[0]) in exponents
 
-    def _is_counted(self, node: Node) -> bool:
-        """Whether it makes floats of whole numbers."""
+    def _casts(self, node: Node, kind: str, other: str) -> bool:
+        """Whether it makes numbers of one kind, `float` or `int`, those of another."""
         given = self.graph.types.get(node.inputs[0]) if node.op_type == "Cast" else None
         made = self.graph.types.get(node.outputs[0])
-        return given is not None and made is not None and "int" in given.dtype and "float" in made.dtype
+        return given is not None and made is not None and kind in given.dtype and other in made.dtype
 
     def _is_product(self, name: str) -> bool:
         cast = self.producers.get(name)

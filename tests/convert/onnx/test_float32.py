@@ -25,7 +25,8 @@ def model_of(*nodes, x, **constants):
         [onnx.ValueInfoProto(name="y")],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )
-    graph.output[0].CopyFrom(helper.make_tensor_value_info("y", TensorProto.FLOAT, None))
+    to = next((a.i for n in nodes if n.output[0] == "y" for a in n.attribute if a.name == "to"), TensorProto.FLOAT)
+    graph.output[0].CopyFrom(helper.make_tensor_value_info("y", to, None))
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
 
 
@@ -77,6 +78,41 @@ def test_an_angle_made_of_positions_keeps_its_digits(wave, formula, tmp_path):
     )  # fmt: skip
     columns = formula(x[..., None] * steps)
     np.testing.assert_allclose(half(model, x, tmp_path), np.concatenate([columns, columns], -1), atol=2e-3)
+
+
+def test_whole_numbers_are_whole_numbers_again(tmp_path):
+    """The places of far away words, as T5 counts them."""
+    x = np.arange(1, 9000, dtype=np.int64)
+    model = model_of(
+        node("Cast", "x", "a", to=TensorProto.FLOAT),
+        node("Div", "a eight", "b"),
+        node("Log", "b", "c"),
+        node("Div", "c most", "d"),
+        node("Mul", "d eight", "e"),
+        node("Cast", "e", "f", to=TensorProto.INT64),
+        node("Add", "f x", "g"),
+        node("Cast", "g", "y", to=TensorProto.INT64),
+        x=x, eight=np.float32(8), most=np.float32(np.log(16)),
+    )  # fmt: skip
+    exact = np.log(x.astype(np.float32) / np.float32(8)) / np.float32(np.log(16)) * np.float32(8)
+    answer = half(model, x, tmp_path)
+    unsure = np.abs(exact - np.round(exact)) < 1e-5
+    assert unsure.mean() < 0.01
+    np.testing.assert_array_equal(answer[~unsure], (np.trunc(exact).astype(np.int64) + x)[~unsure])
+
+
+@pytest.mark.parametrize("op", ["Less", "Equal", "GreaterOrEqual"])
+def test_whole_numbers_are_compared_exactly(op, tmp_path):
+    x = np.arange(2040, 2060, dtype=np.int64)
+    formula = {"Less": np.less, "Equal": np.equal, "GreaterOrEqual": np.greater_equal}[op]
+    model = model_of(
+        node("Cast", "x", "a", to=TensorProto.FLOAT),
+        node("Sub", "a one", "b"),
+        node(op, "b limit", "c"),
+        node("Cast", "c", "y", to=TensorProto.INT64),
+        x=x, one=np.float32(1), limit=np.float32(2051),
+    )  # fmt: skip
+    np.testing.assert_array_equal(half(model, x, tmp_path), formula(x - 1, 2051))
 
 
 def test_a_product_of_integers_meets_its_scale_unrounded(tmp_path):
