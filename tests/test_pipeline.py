@@ -63,7 +63,7 @@ class Overflows(torch.nn.Module):
     """Fine in float32; in float16 everything is infinite."""
 
     def forward(self, x):
-        return (x.sum((2, 3)) * 1e6) * 1e-6
+        return torch.exp(x.mean((2, 3)) * 0.01 + 12) * 0.001
 
 
 def overflows():
