@@ -50,6 +50,6 @@ def s3_server():
 
 
 def pytest_collection_finish(session):
-    """Each conversion by coremltools collects garbage, which takes longer than the test among 10,000 collected items."""
+    """A conversion collects garbage, which takes longer than the test among the objects of 10,000 collected items."""
     gc.collect()
     gc.freeze()
