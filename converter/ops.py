@@ -12,7 +12,7 @@ from converter.convert.onnx.ops.absent import REASONS
 
 if TYPE_CHECKING:
     from converter.convert.onnx.graph import Graph
-    from converter.convert.onnx.targets import Need
+    from converter.convert.onnx.lower.targets import Need
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def coverage() -> list[Coverage]:
     """All operators of ai.onnx, then those of other operator sets that convert, by name."""
     import onnx.defs
 
-    from converter.convert.onnx import sequences, unroll
+    from converter.convert.onnx.prepare import sequences, unroll
 
     lowered = {
         (domain, name): tuple(op.since for op in versions)
@@ -77,8 +77,8 @@ def of_model(path: Path) -> tuple[list[str], bool]:
     """
     from converter.convert.coreml import quiet
     from converter.convert.onnx.graph import every
+    from converter.convert.onnx.lower.targets import TARGETS, lowest, needs
     from converter.convert.onnx.prepare import prepare
-    from converter.convert.onnx.targets import TARGETS, lowest, needs
 
     with quiet():
         graph = prepare(path)

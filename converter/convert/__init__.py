@@ -26,8 +26,8 @@ from converter.model import (
 if TYPE_CHECKING:
     import onnx
 
-    from converter.convert.onnx.given import Shapes
     from converter.convert.onnx.graph import Graph
+    from converter.convert.onnx.lower.given import Shapes
 
 TARGETS: dict[Format, tuple[str, ...]] = {"mlmodel": get_args(MlmodelTarget), "mlpackage": get_args(MlpackageTarget)}
 

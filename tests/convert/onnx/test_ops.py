@@ -13,7 +13,7 @@ from onnx import helper
 
 from converter.convert.onnx.builder import ElementTypes, OutputCount
 from converter.convert.onnx.ops import TABLES
-from converter.convert.onnx.opsets import OLDEST_OPSET
+from converter.convert.onnx.prepare.opsets import OLDEST_OPSET
 from converter.registry import Op, Parameter
 
 OPSETS = range(OLDEST_OPSET, onnx.defs.onnx_opset_version() + 1)

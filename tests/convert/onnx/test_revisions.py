@@ -12,9 +12,9 @@ from pathlib import Path
 import onnx.defs
 import pytest
 
-from converter.convert.onnx import sequences, unroll
 from converter.convert.onnx.ops import TABLES
-from converter.convert.onnx.opsets import NEWEST_OPSET
+from converter.convert.onnx.prepare import sequences, unroll
+from converter.convert.onnx.prepare.opsets import NEWEST_OPSET
 
 READ = {
     line.split()[0]: [int(version) for version in line.split()[1:]]

@@ -8,8 +8,8 @@ from onnx import helper
 from onnxruntime.capi.onnxruntime_pybind11_state import get_all_operator_schema
 
 from converter.convert.onnx.builder import ElementTypes, OutputCount
-from converter.convert.onnx.foreign import DOMAIN, domain_of
 from converter.convert.onnx.ops import TABLES
+from converter.convert.onnx.prepare.foreign import DOMAIN, domain_of
 
 SCHEMAS = {s.name: s for s in get_all_operator_schema() if domain_of(s.name, s.domain) == DOMAIN}
 OPS = [pytest.param(op, id=op.name) for op in TABLES[DOMAIN]]

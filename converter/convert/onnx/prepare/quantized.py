@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import onnx
 
-from converter.convert.onnx.foreign import DOMAIN
 from converter.convert.onnx.graph import Graph, Node, TensorType
-from converter.convert.onnx.protos import type_of
+from converter.convert.onnx.prepare.foreign import DOMAIN
+from converter.convert.onnx.prepare.protos import type_of
 
 # Which input of an op is a weight. A MatMul's may stand on either side.
 _WEIGHTS: Mapping[str, tuple[int, ...]] = {

@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from converter.convert.onnx.symbolic.size import Number, Size, Symbols
-from converter.convert.onnx.symbolic.values import Values
+from converter.convert.onnx.prepare.symbolic.size import Number, Size, Symbols
+from converter.convert.onnx.prepare.symbolic.values import Values
 
 Shape: TypeAlias = tuple[Number, ...]
 Sizes: TypeAlias = list[Number | None]  # None: not known

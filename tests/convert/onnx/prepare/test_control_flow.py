@@ -4,9 +4,8 @@ import numpy as np
 import onnx.parser
 import pytest
 
-from converter.convert.onnx import unroll
 from converter.convert.onnx.lower import lower
-from converter.convert.onnx.prepare import prepare
+from converter.convert.onnx.prepare import prepare, unroll
 from converter.errors import ConversionError, UnsupportedOpsError
 from converter.model import Target
 

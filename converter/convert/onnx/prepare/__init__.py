@@ -11,14 +11,14 @@ import onnx.checker
 from google.protobuf.message import DecodeError
 from onnx import helper
 
-from converter.convert.onnx import fuse, quantized, sequences, unroll
 from converter.convert.onnx.builder import Unsupported
 from converter.convert.onnx.graph import Dim, Graph, Node, Subgraph, TensorType
-from converter.convert.onnx.opsets import checked_opsets
-from converter.convert.onnx.protos import initializers, tensor_type, type_proto, without_elements
-from converter.convert.onnx.scope import Scope, tensors
-from converter.convert.onnx.symbolic import Bounds
-from converter.convert.onnx.walk import Walk
+from converter.convert.onnx.prepare import fuse, quantized, sequences, unroll
+from converter.convert.onnx.prepare.opsets import checked_opsets
+from converter.convert.onnx.prepare.protos import initializers, tensor_type, type_proto, without_elements
+from converter.convert.onnx.prepare.scope import Scope, tensors
+from converter.convert.onnx.prepare.symbolic import Bounds
+from converter.convert.onnx.prepare.walk import Walk
 from converter.errors import ConversionError, SourceError
 from converter.model import ImageInput, Interface, Range, TensorInput
 

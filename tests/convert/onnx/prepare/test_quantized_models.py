@@ -18,8 +18,7 @@ from onnxruntime.transformers.optimizer import optimize_model
 from torch import nn
 
 import converter
-from converter.convert.onnx import quantized
-from converter.convert.onnx.prepare import prepare
+from converter.convert.onnx.prepare import prepare, quantized
 
 BATCHES = 6
 

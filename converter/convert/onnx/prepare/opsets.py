@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import onnx
 import onnx.defs
 
-from converter.convert.onnx import foreign
-from converter.convert.onnx.functions import schema
-from converter.convert.onnx.scope import AI_ONNX
+from converter.convert.onnx.prepare import foreign
+from converter.convert.onnx.prepare.functions import schema
+from converter.convert.onnx.prepare.scope import AI_ONNX
 from converter.errors import ConversionError, SourceError
 
 OLDEST_OPSET = 6

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from converter.convert.onnx import builder
-from converter.convert.onnx.binding import Input, bind, is_sizes, known, must_be_known
-from converter.convert.onnx.boundary import unique
 from converter.convert.onnx.builder import Body, NotConstant, Operand, Unsupported, Var, mb, mil_dtype
-from converter.convert.onnx.float32 import nodes_in_float32
 from converter.convert.onnx.graph import Graph, Node, Subgraph, every
+from converter.convert.onnx.lower.binding import Input, bind, is_sizes, known, must_be_known
+from converter.convert.onnx.lower.boundary import unique
+from converter.convert.onnx.lower.float32 import nodes_in_float32
+from converter.convert.onnx.lower.support import Support, examined, refused, unsupported
 from converter.convert.onnx.sizes import pinned
-from converter.convert.onnx.support import Support, examined, refused, unsupported
 from converter.convert.onnx.views import Shaped, View, tensor
 from converter.errors import ConversionError
 from converter.registry import BindError, Parameter

@@ -12,8 +12,8 @@ import numpy as np
 
 from converter.convert.onnx.builder import MAX_RANK, Unsupported, mb, mil_dtype, prod
 from converter.convert.onnx.graph import Graph, Node, Subgraph, TensorType
-from converter.convert.onnx.lowering import Lowering
-from converter.convert.onnx.support import Support
+from converter.convert.onnx.lower.lowering import Lowering
+from converter.convert.onnx.lower.support import Support
 from converter.convert.onnx.views import View
 from converter.model import MlpackageTarget, Target
 

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import onnx
 
 from converter.convert.onnx.builder import Unsupported
-from converter.convert.onnx.protos import attribute_value
+from converter.convert.onnx.prepare.protos import attribute_value
 
 AI_ONNX = ("", "ai.onnx")
 

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from converter.convert.onnx.protos import array_of, attribute_value, dense_array, type_of, type_proto
+from converter.convert.onnx.prepare.protos import array_of, attribute_value, dense_array, type_of, type_proto
 
 RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
 _ORT_IR = 10  # what a one-node model needs; the newest onnxruntime may lag behind onnx's own

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from converter.convert.onnx.graph import Dim, TensorType
-from converter.convert.onnx.symbolic import shapes, values
-from converter.convert.onnx.symbolic.size import Bounds, Number, Symbols
-from converter.convert.onnx.symbolic.values import Values
+from converter.convert.onnx.prepare.symbolic import shapes, values
+from converter.convert.onnx.prepare.symbolic.size import Bounds, Number, Symbols
+from converter.convert.onnx.prepare.symbolic.values import Values
 
 _TO_THE_END = np.iinfo(np.int64).max
 

@@ -7,8 +7,8 @@ import onnx
 import onnx.shape_inference
 from onnx import helper, numpy_helper
 
-from converter.convert.onnx import foreign
-from converter.convert.onnx.functions import schema, with_defaults
+from converter.convert.onnx.prepare import foreign
+from converter.convert.onnx.prepare.functions import schema, with_defaults
 from converter.errors import SourceError
 
 _SHAPE_DATA_ELEMENTS = 1024  # constants up to this size are shown to shape inference; larger ones are never shapes

@@ -4,11 +4,11 @@ from collections.abc import Collection
 from typing import Any
 
 from converter.convert.coreml import empty_program
-from converter.convert.onnx.boundary import entry, interface_of, name_outputs, placeholder, reserve_names
 from converter.convert.onnx.graph import Graph, every
-from converter.convert.onnx.lowering import Lowering, is_named
+from converter.convert.onnx.lower.boundary import entry, interface_of, name_outputs, placeholder, reserve_names
+from converter.convert.onnx.lower.lowering import Lowering, is_named
+from converter.convert.onnx.lower.targets import way_out
 from converter.convert.onnx.prepare import bound_inputs, match_inputs
-from converter.convert.onnx.targets import way_out
 from converter.errors import ConversionError, UnsupportedOpsError
 from converter.model import Interface, Target
 

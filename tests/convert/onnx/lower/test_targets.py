@@ -4,8 +4,8 @@ import onnx.parser
 import pytest
 
 from converter.convert.onnx.lower import lower
+from converter.convert.onnx.lower.targets import lowest, needs
 from converter.convert.onnx.prepare import prepare
-from converter.convert.onnx.targets import lowest, needs
 from converter.errors import UnsupportedOpsError
 from converter.model import Target
 
@@ -44,7 +44,7 @@ def test_a_view_of_more_axes_than_core_ml_has_is_stood_in_for():
 
 
 def test_nodes_that_look_alike_are_tried_once(monkeypatch):
-    from converter.convert.onnx import targets
+    from converter.convert.onnx.lower import targets
 
     tried = []
     monkeypatch.setattr(targets, "alone", lambda graph, node, target: tried.append(node) or targets.Support(node, ""))

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from converter.convert.onnx.symbolic.size import Number, Size, Symbols
+from converter.convert.onnx.prepare.symbolic.size import Number, Size, Symbols
 
 Values: TypeAlias = np.ndarray  # of dtype object
 Element: TypeAlias = Any  # int, bool, Size or None

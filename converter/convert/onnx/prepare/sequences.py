@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from converter.convert.onnx.builder import NotConstant, Unsupported
-from converter.convert.onnx.scope import Absent, Call, Listed, Value, tensors
-from converter.convert.onnx.walk import Walk
+from converter.convert.onnx.prepare.scope import Absent, Call, Listed, Value, tensors
+from converter.convert.onnx.prepare.walk import Walk
 
 
 def Identity(walk: Walk, call: Call) -> Sequence[Value]:

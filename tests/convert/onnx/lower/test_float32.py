@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import converter
-from converter.convert.onnx.float32 import nodes_in_float32
+from converter.convert.onnx.lower.float32 import nodes_in_float32
 from converter.convert.onnx.prepare import prepare
 
 R = np.random.default_rng(3)

@@ -5,8 +5,7 @@ import onnx
 import onnx.parser
 import pytest
 
-from converter.convert.onnx import functions
-from converter.convert.onnx.prepare import prepare
+from converter.convert.onnx.prepare import functions, prepare
 from converter.registry import Table
 
 X = np.array([[-1.5, 2.0, -3.0], [4.0, -0.5, 6.0]], np.float32)

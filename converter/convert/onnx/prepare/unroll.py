@@ -14,8 +14,8 @@ import onnx
 from onnx import TensorProto, helper
 
 from converter.convert.onnx.builder import NotConstant, Unsupported
-from converter.convert.onnx.scope import Call, Value, tensors
-from converter.convert.onnx.walk import Walk
+from converter.convert.onnx.prepare.scope import Call, Value, tensors
+from converter.convert.onnx.prepare.walk import Walk
 
 MAX_VISITED = 50_000  # nodes that a model may have when its loops are written out
 

@@ -13,11 +13,11 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from converter.convert.onnx import fold, foreign, functions
 from converter.convert.onnx.builder import NotConstant, Unsupported
 from converter.convert.onnx.graph import Node, Subgraph, TensorType
-from converter.convert.onnx.infer import Inference
-from converter.convert.onnx.protos import (
+from converter.convert.onnx.prepare import fold, foreign, functions
+from converter.convert.onnx.prepare.infer import Inference
+from converter.convert.onnx.prepare.protos import (
     attribute_value,
     initializers,
     tensor_type,
@@ -25,8 +25,8 @@ from converter.convert.onnx.protos import (
     type_proto,
     without_elements,
 )
-from converter.convert.onnx.scope import AI_ONNX, Call, Scope, Value, attributes, names_in, tensors
-from converter.convert.onnx.symbolic import Bounds, Known
+from converter.convert.onnx.prepare.scope import AI_ONNX, Call, Scope, Value, attributes, names_in, tensors
+from converter.convert.onnx.prepare.symbolic import Bounds, Known
 
 _SYNTHETIC_OPSET = 18  # of nodes that stand in no file
 

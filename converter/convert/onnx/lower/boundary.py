@@ -9,8 +9,8 @@ import numpy as np
 
 from converter.convert.onnx import builder
 from converter.convert.onnx.builder import Unsupported, Var, mb, mil_dtype
-from converter.convert.onnx.given import Bounded, Shapes, bounded
 from converter.convert.onnx.graph import Graph, TensorType
+from converter.convert.onnx.lower.given import Bounded, Shapes, bounded
 from converter.errors import ConversionError
 from converter.model import Classifier, ImageInput, Interface, Output, Range, TensorInput
 

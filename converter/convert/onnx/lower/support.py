@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from converter.convert.onnx.binding import Input, bind, find, is_sizes, must_be_known
 from converter.convert.onnx.builder import NotConstant, Unsupported
 from converter.convert.onnx.graph import Graph, Node, every
+from converter.convert.onnx.lower.binding import Input, bind, find, is_sizes, must_be_known
 from converter.errors import UnsupportedOpsError
 from converter.registry import BindError, Parameter
 
