@@ -162,9 +162,15 @@ def from_trace(traced: Any, name: str, path: Path) -> None:
 
     net = NETS[name]
     given = ct.TensorType(name="x", shape=net.shape, dtype=np.int32 if net.tokens else np.float32)
-    ct.convert(traced.eval(), inputs=[given], minimum_deployment_target=ct.target.iOS16, skip_model_load=True).save(
-        str(path)
+    taken = ct.TensorType(name="y", dtype=np.float32)  # as ours; without it coremltools leaves the last cast out
+    model = ct.convert(
+        traced.eval(),
+        inputs=[given],
+        outputs=[taken],
+        minimum_deployment_target=ct.target.iOS16,
+        skip_model_load=True,
     )
+    model.save(str(path))
 
 
 def by_onnx2torch() -> Way:
