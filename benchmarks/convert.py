@@ -10,6 +10,7 @@ out. --write puts the tables into docs/onnx.md.
 """
 
 import argparse
+import importlib
 import json
 import sys
 import tempfile
@@ -18,12 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import measuring
+from measuring import say, size_bytes, status_bytes, table, took
+from nets import Net, bert_base, module_and_input, of_torchvision, transformer
+
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
-
-from benchmarks import measuring  # noqa: E402
-from benchmarks.measuring import say, size_bytes, status_bytes, table, took  # noqa: E402
-from benchmarks.nets import Net, bert_base, module_and_input, of_torchvision, transformer  # noqa: E402
 
 PAGE = ROOT / "docs" / "onnx.md"
 OPSET = 17
@@ -78,7 +79,7 @@ def main() -> None:
         say(time_row(name, found[name]))
     text = "\n\n".join(page(said.folder, found, said.peers))
     if said.write:
-        measuring.write(PAGE, "benchmarks/convert.py", text)
+        measuring.write(PAGE, text)
     print(text)
 
 
@@ -136,10 +137,10 @@ Way = Callable[[Path, str, Path], None]
 
 
 def by_us() -> Way:
-    import onnxruntime  # noqa: F401
-
     import converter
-    import converter.convert.onnx.lower
+
+    for module in ("onnxruntime", "converter.convert.onnx.lower"):
+        importlib.import_module(module)
 
     def run(folder: Path, name: str, path: Path) -> None:
         converter.convert_onnx(onnx_file(folder, name), path, deployment_target="iOS16")

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import measuring
+from measuring import say, size_bytes, status_bytes, table, took
+from nets import Net, module_and_input, of_torchvision, transformer
+
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
-
-from benchmarks import measuring  # noqa: E402
-from benchmarks.measuring import say, size_bytes, status_bytes, table, took  # noqa: E402
-from benchmarks.nets import Net, module_and_input, of_torchvision, transformer  # noqa: E402
 
 PAGE = ROOT / "docs" / "evaluator.md"
 TIME_TARGET, MEMORY_TARGET, LOAD_TARGET_S = 1.5, 1.3, 1.0
@@ -101,7 +101,7 @@ def main() -> None:
     ]
     text = "\n\n".join(tables)
     if said.write:
-        measuring.write(PAGE, "benchmarks/evaluate.py", text)
+        measuring.write(PAGE, text)
     print(text)
 
 

@@ -76,11 +76,8 @@ def machine(*packages: str) -> str:
     )
 
 
-def write(page: Path, name: str, text: str) -> None:
-    """Put the text into a page, between the marks of this benchmark."""
-    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-    before = page.read_text(encoding="utf-8")
-    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-    if not pattern.search(before):
-        sys.exit(f"{page} has no {begin} ... {end}")
-    page.write_text(pattern.sub(lambda _: f"{begin}\n{text}\n{end}", before), encoding="utf-8")
+def write(page: Path, text: str) -> None:
+    """Put the figures into a page, between its marks."""
+    from tests import marks
+
+    marks.write(page, "speed", text)

@@ -18,7 +18,7 @@ from typing import Any
 import ledger
 import page
 
-from tests.conformance import marks
+from tests import marks
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]

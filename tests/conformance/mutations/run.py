@@ -3,7 +3,6 @@
 import argparse
 import multiprocessing
 import random
-import re
 import resource
 import shutil
 import tempfile
@@ -11,6 +10,8 @@ import time
 from collections import Counter
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+
+from tests import marks
 
 LIMIT_BYTES = 3 << 30  # of address space, over what the process has once torch is there
 TIMEOUT_S = 60
@@ -125,15 +126,6 @@ def table(results: list[tuple], seconds: float) -> str:
     return "\n".join(lines)
 
 
-def write(figures: str) -> None:
-    """Put the figures between their marks in docs/evaluator.md."""
-    text = PAGE.read_text()
-    new = re.sub(
-        r"(<!-- figures: mutations -->\n).*?(<!-- end: mutations -->)", rf"\g<1>{figures}\n\g<2>", text, flags=re.DOTALL
-    )
-    PAGE.write_text(new)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=10_000)
@@ -161,7 +153,7 @@ def main() -> int:
         if verdict == "fault":
             print(f"fault {number} ({name}, {kind}): {words}")
     if options.count >= 10_000:
-        write(figures)
+        marks.write(PAGE, "mutations", figures)
     return int(any(verdict == "fault" for _, _, _, verdict, *_ in results))
 
 

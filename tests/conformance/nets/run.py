@@ -14,7 +14,7 @@ from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from tests.conformance import marks
+from tests import marks
 from tests.conformance.nets.judge import FLOOR_DB, Result, judge, nets
 
 KNOWN = Path(__file__).with_name("known.toml")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import onnx
 
-from tests.conformance import marks
+from tests import marks
 from tests.conformance.onnx import coverage
 from tests.conformance.onnx.cases import KINDS, Result, cases, is_sampled, judge
 

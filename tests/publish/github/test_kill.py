@@ -8,7 +8,6 @@ import contextlib
 import json
 import os
 import random
-import re
 import signal
 import statistics
 import subprocess
@@ -19,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import requests
+
+from tests import marks
 
 KILLS = int(os.environ.get("KILLS", "10"))
 FIGURES = Path(__file__).parents[3] / "docs/reliability.md"
@@ -161,7 +162,7 @@ def test_a_publisher_that_is_killed_and_run_again_ends_complete(fake, described,
     if KILLS >= 200:
         measured = figures(hub, reader, kills, died, time.monotonic() - began)
         print(f"\n{measured}")
-        write(measured)
+        marks.write(FIGURES, "github", measured)
 
 
 def release_of(hub, tag):
@@ -189,11 +190,3 @@ def figures(hub, reader, kills, died, seconds):
         ("duration", f"{seconds:.0f} s"),
     ]
     return "\n".join(["| GitHub | |", "| :--- | ---: |", *(f"| {words} | {value} |" for words, value in rows)])
-
-
-def write(table):
-    begin, end = "<!-- figures: github -->", "<!-- end: github -->"
-    text = FIGURES.read_text()
-    pattern = f"{re.escape(begin)}.*?{re.escape(end)}"
-    assert re.search(pattern, text, re.DOTALL)
-    FIGURES.write_text(re.sub(pattern, lambda _: f"{begin}\n{table}\n{end}", text, count=1, flags=re.DOTALL))

@@ -20,6 +20,7 @@ from botocore.exceptions import ConnectionClosedError
 from converter.errors import PublishError
 from converter.package.checksums import sha256
 from converter.publish import finished
+from tests import marks
 
 KILLS = int(os.environ.get("KILLS", "200"))
 FAULTS = 0.1  # of requests
@@ -34,14 +35,11 @@ def figure():
 
     def say(line):
         print(line)
-        lines.append(f"- {line}\n")
+        lines.append(f"- {line}")
 
     yield say
     if document := os.environ.get("FIGURES"):
-        begin, end = "<!-- figures: s3 -->\n", "<!-- end: s3 -->"
-        before, _, rest = Path(document).read_text().partition(begin)
-        assert end in rest
-        Path(document).write_text(before + begin + "".join(lines) + end + rest.partition(end)[2])
+        marks.write(Path(document), "s3", "\n".join(lines))
 
 
 def test_wrong_signatures_are_refused_so_the_server_is_no_stand_in(shelf, make_dist, monkeypatch):

@@ -126,7 +126,7 @@ def test_from_ios18_on_the_rest_is_composed(held, built, case):
     held(case, oracle="onnx", deployment_target="iOS18", rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("keys", "attributes", "casts"), [(9, {}, 0), (9, {"softmax_precision": 1}, 2), (1100, {}, 2)])
+@pytest.mark.parametrize(("keys", "attributes", "casts"), [(9, {}, 0), (9, {"softmax_precision": 1}, 2), (2100, {}, 2)])
 def test_a_softmax_of_many_keys_or_on_demand_is_computed_in_float32(built, keys, attributes, casts):
     case = attention(x(1, 1, 2, 4), x(1, 1, keys, 4), x(1, 1, keys, 4), **attributes)
     operations = built(case, compute_precision="float16")

@@ -20,13 +20,13 @@ from converter.convert.onnx.builder import (
     shape_of,
     target_is,
 )
+from converter.convert.onnx.ops.math.activation import Softmax_13
 from converter.convert.onnx.ops.nn.masks import FAR, Mask, given, seen
 from converter.convert.onnx.ops.tables import ai_onnx
 from converter.convert.onnx.views import reshape, transpose
 
 op = ai_onnx.op
 
-_LONG = 1024  # a softmax of more keys is computed in float32: float16 counts no further than 2048
 _FLOAT16, _WIDE = 10, (1, 11)  # FLOAT16; FLOAT and DOUBLE of TensorProto.DataType
 
 
@@ -165,7 +165,6 @@ def _stages(
 
 
 def _softmax(scores: Var, softmax_precision: int | None) -> Var:
-    narrow = dtype_name(scores)
-    wide = softmax_precision in _WIDE or shape_of(scores)[3] > _LONG
-    weights = mb.softmax(x=cast(scores, "fp32") if wide else scores, axis=-1)
-    return cast(weights, narrow)
+    """Over the keys; in float32 where that is asked for, or where there are many."""
+    wide = softmax_precision in _WIDE
+    return cast(Softmax_13(cast(scores, "fp32") if wide else scores), dtype_name(scores))

@@ -15,7 +15,7 @@ from converter.convert.onnx.builder import (
     prod,
     shape_of,
 )
-from converter.convert.onnx.ops.nn.norms import in_float32, lp_norm
+from converter.convert.onnx.ops.nn.norms import check_stash_type, in_float32, lp_norm
 from converter.convert.onnx.ops.tables import ai_onnx
 from converter.convert.onnx.views import reshape
 
@@ -33,6 +33,7 @@ def LayerNormalization(
     *,
     outputs: OutputCount,
 ) -> tuple[Var, ...]:
+    check_stash_type(stash_type)
     axes = list(range(normal_axis(axis, len(X.shape)), len(X.shape)))
     results = (_layer_normalized(X, Scale, B, axes, epsilon),)
     if outputs == 1:
@@ -78,6 +79,7 @@ def GroupNormalization(X: Var, scale: Var, bias: Var, *, epsilon: float = 1e-5, 
 def GroupNormalization_21(
     X: Var, scale: Var, bias: Var, *, epsilon: float = 1e-5, num_groups: int, stash_type: int = 1
 ) -> Var:
+    check_stash_type(stash_type)
     per_channel = (1, int(X.shape[1]), *[1] * (len(X.shape) - 2))
     normal = _ungrouped(mb.layer_norm(x=_grouped(X, num_groups), axes=[2], epsilon=epsilon), X)
     return mb.add(x=mb.mul(x=normal, y=reshape(scale, per_channel)), y=reshape(bias, per_channel))
@@ -150,6 +152,7 @@ def MeanVarianceNormalization(X: Var, axes: Ints = (0, 2, 3)) -> Var:
 
 @op
 def RMSNormalization(X: Var, scale: Var, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1) -> Var:
+    check_stash_type(stash_type)
     axes = list(range(normal_axis(axis, len(X.shape)), len(X.shape)))
 
     def normalized(x: Var) -> Var:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.conformance import marks
+from tests import marks
 
 
 def test_what_stands_between_the_marks_is_replaced_and_nothing_else(tmp_path):
