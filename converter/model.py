@@ -16,6 +16,7 @@ Precision = Literal["float32", "float16"]
 ComputeUnits = Literal["ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE"]
 ColorLayout = Literal["RGB", "BGR", "GRAYSCALE"]
 Activation = Literal["softmax", "sigmoid"]
+Device = Literal["CPU", "GPU", "Neural Engine"]
 Tensors = Mapping[str, "np.ndarray"]
 
 
@@ -246,6 +247,22 @@ class Gate:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cause:
+    """A mistake that explains a missed gate, tried out and measured and not only suspected.
+
+    `measured` is what the gate saw, `explained` the same number once the mistake is undone, both in `unit` ("dB" of
+    PSNR, or "" for a share of right answers); what is not explained better is no cause.
+    """
+
+    name: str  # `BGR`, `averaged std`, `double softmax`
+    words: str  # one sentence: what is wrong, with both numbers
+    fix: str  # what to change, the manifest's lines where it is the manifest
+    measured: float
+    explained: float
+    unit: Literal["dB", ""] = "dB"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Validation:
     """What the saved file answered on `engine`, held against the reference."""
 
@@ -256,10 +273,20 @@ class Validation:
     reference_accuracy: float | None
     seconds: float
     notes: tuple[str, ...] = ()  # what weakens the promise: a check that could not fail, a value out of reach
+    causes: tuple[Cause, ...] = ()  # of the gates that it misses, the best explanation first
 
     @property
     def passed(self) -> bool:
         return all(gate.passed for gate in self.gates)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """What a saved file is made of: operations (or layers) by type, and how many compute in each precision."""
+
+    ops: Mapping[str, int]
+    precisions: Mapping[str, int]
+    weights_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,6 +307,7 @@ class Attempt:
     format: Format
     conversion: Conversion | None = None
     validation: Validation | None = None
+    contents: Contents | None = None
     error: str = ""
     exit_code: int = 0
 
@@ -336,20 +364,97 @@ class BuildRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Times:
+    """What one file took on one machine, which is not what it takes on another; never a gate."""
+
+    load_s: float
+    predict_s: float  # the median over `predictions`, after one that is not counted
+    predictions: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where Core ML would rather run an operation, which is not a measurement of where it ran."""
+
+    op_type: str
+    name: str  # of the operation's first output, or of the layer
+    preferred: Device | None  # None where Core ML does not say: of a constant, for example
+    supported: tuple[Device, ...] = ()
+    cost: float | None = None  # Core ML's estimate, as a share of the whole model
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckedFile:
-    """What checking a file of an output folder again came to: a validation, or the words of what went wrong."""
+    """What checking a file of an output folder again came to: a validation, or the words of what went wrong.
+
+    One that is not `required` is information: the gates are measured, and nothing is refused for them. `drift` holds
+    the same answers against what the reference evaluator answered on Linux, so that `at_fault` can tell the file from
+    the machine.
+    """
 
     model: str
     file: str  # its path in the folder: `resnet18/resnet18.mlpackage.zip`
     sha256: str  # as dist/build.json has it; empty where that does not name the file
     engine: str  # `Core ML (macOS 15.1, Apple M1)`
     compute_units: ComputeUnits = "CPU_ONLY"
+    required: bool = True
     validation: Validation | None = None
+    drift: tuple[OutputMetrics, ...] = ()
+    at_fault: Literal["", "the conversion", "the device"] = ""  # where it has not passed and that can be told
+    times: Times | None = None
+    placements: tuple[Placement, ...] = ()
     error: str = ""
 
     @property
     def passed(self) -> bool:
         return self.validation is not None and self.validation.passed and not self.error
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompiledFile:
+    """What Xcode's own tools made of a file: `artifacts` are the zipped .mlmodelc and the Swift class.
+
+    `problems` say which tool failed, in its words, and where the compiled interface is not the manifest's.
+    """
+
+    model: str
+    file: str
+    artifacts: tuple[Artifact, ...] = ()  # named by their path relative to the folder they were written to
+    problems: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        return not self.problems
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenPicture:
+    """The first class that an app's request to Vision gave for one picture, and the reference's."""
+
+    sample: str
+    expected: str
+    given: str
+    confidence: float
+    near_tie: bool = False  # excused by the same rule as under validate
+
+    @property
+    def passed(self) -> bool:
+        return self.given == self.expected or self.near_tie
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisionCheck:
+    """An image classifier asked as the sample app asks it: VNCoreMLRequest with the crop that the model card names."""
+
+    model: str
+    file: str
+    crop: Literal["centerCrop", "scaleFit", "scaleFill"]
+    pictures: tuple[SeenPicture, ...] = ()
+    error: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return not self.error and bool(self.pictures) and all(picture.passed for picture in self.pictures)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -362,11 +467,49 @@ class ValidationRecord:
     commit: str  # of the folder's build.json
     files: tuple[CheckedFile, ...]
     seconds: float
+    compiled: tuple[CompiledFile, ...] = ()  # only where Xcode's tools are
+    vision: tuple[VisionCheck, ...] = ()
     schema: int = 1
 
     @property
     def passed(self) -> bool:
-        return bool(self.files) and all(file.passed for file in self.files)
+        verdicts = [file.passed for file in self.files if file.required]
+        verdicts += [compiled.passed for compiled in self.compiled]
+        verdicts += [vision.passed for vision in self.vision]
+        return bool(self.files) and all(verdicts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedOp:
+    """One value inside a model, the same on both sides: the source's own and the saved file's."""
+
+    op_type: str
+    name: str  # of the saved file's value
+    source: str  # where the source has it: a node's output, a module
+    psnr_db: float
+    max_abs_error: float
+    peak: float  # max|reference|
+    problem: str = ""  # `3 of 4096 values are infinite: beyond float16's 65504`
+
+
+@dataclass(frozen=True, kw_only=True)
+class Divergence:
+    """Source and saved file side by side on one sample, in the order of execution; `first` differs beyond the limit.
+
+    `first` is an index into `ops`, None where nothing differs. `culprits` are the operations that stand between the
+    last value that agrees and the first that does not.
+    """
+
+    model: str
+    file: str
+    sample: str
+    limit_db: float
+    ops: tuple[ComparedOp, ...]
+    first: int | None
+    culprits: tuple[str, ...] = ()
+    causes: tuple[Cause, ...] = ()
+    suggestion: str = ""
+    float32_ops: tuple[str, ...] = ()  # with which the gates pass, where that was looked for
 
 
 @dataclass(frozen=True, kw_only=True)
