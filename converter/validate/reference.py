@@ -195,7 +195,35 @@ def _onnx(path: Path) -> tuple[_Run, str]:
                 return _Raw(outputs=outputs, scores=scores, activation=activation)
         return _Raw(outputs=outputs)
 
-    return run, f"onnxruntime {onnxruntime.__version__}"
+    engine = f"onnxruntime {onnxruntime.__version__}"
+    if any(node.op_type in _PRODUCTS_OF_8_BITS for node in model.graph.node) and _saturates():
+        engine += ", which saturates products of uint8 and int8 on this processor (it has no VNNI)"
+    return run, engine
+
+
+_PRODUCTS_OF_8_BITS = {
+    "ConvInteger", "DynamicQuantizeMatMul", "MatMulInteger", "MatMulIntegerToFloat", "QAttention", "QGemm",
+    "QLinearConv", "QLinearMatMul",
+}  # fmt: skip
+
+
+def _saturates() -> bool:
+    """Whether onnxruntime adds two products of uint8 and int8 in 16 bits here, as it does on x86 without VNNI.
+
+    Such a reference is wrong where weights use all 8 bits; its quantizer's `reduce_range` avoids that.
+    https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
+    """
+    import onnxruntime
+    from onnx import TensorProto, helper
+
+    a, b = np.full((1, 32), 255, np.uint8), np.full((32, 1), -128, np.int8)
+    values = [helper.make_tensor_value_info(n, t, s) for n, t, s in (
+        ("a", TensorProto.UINT8, a.shape), ("b", TensorProto.INT8, b.shape), ("y", TensorProto.INT32, (1, 1)),
+    )]  # fmt: skip
+    graph = helper.make_graph([helper.make_node("MatMulInteger", ["a", "b"], ["y"])], "g", values[:2], values[2:])
+    probe = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 10)], ir_version=8)
+    session = onnxruntime.InferenceSession(probe.SerializeToString(), providers=["CPUExecutionProvider"])
+    return bool(session.run(None, {"a": a, "b": b})[0].item() != 32 * 255 * -128)
 
 
 _DTYPES: Mapping[str, Any] = {

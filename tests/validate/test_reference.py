@@ -251,3 +251,19 @@ def test_dictionaries_and_nested_tuples_are_flattened_in_order():
 
     asked = reference(tensor_source(module=Nested(), outputs=("a", "b", "c")), [Sample(name="s", inputs={"x": X})])
     np.testing.assert_array_equal([asked.outputs[0][name] for name in "abc"], [X, X + 1, X + 2])
+
+
+@pytest.mark.parametrize(("saturates", "told"), [(True, True), (False, False)])
+def test_a_reference_of_8_bit_products_says_where_the_processor_saturates_them(
+    tmp_path: Path, monkeypatch, saturates, told
+):
+    nodes = [
+        ("DynamicQuantizeLinear", ["in/x"], ["q", "scale", "zero"]),
+        ("DynamicQuantizeLinear", ["w"], ["v", "step", "origin"]),
+        ("MatMulInteger", ["q", "v", "zero", "origin"], ["n"]),
+        ("Cast", ["n"], ["out"], {"to": 1}),
+    ]
+    monkeypatch.setattr("converter.validate.reference._saturates", lambda: saturates)
+    path = write_onnx(tmp_path / "m.onnx", *nodes, outputs=["out"])
+    asked = reference(tensor_source(onnx_file=path), [Sample(name="s", inputs={"x": X})])
+    assert ("saturates products" in asked.engine) is told

@@ -52,6 +52,7 @@ class Walk:
     visited: int = 0
     bounds: Mapping[str, Bounds] = field(default_factory=dict)  # of flexible dimensions
     kept: frozenset[str] = frozenset()  # values that stay as small as their nodes hold them
+    folding: fold.Folding = field(default_factory=fold.Folding)
 
     def __post_init__(self) -> None:
         self.sizes = Known(self.constants, self.types, self.bounds)
@@ -256,7 +257,7 @@ class Walk:
         foldable = all(name in self.constants for name in node.input if name) and call.op_type not in fold.RANDOM
         if not foldable or any(a.type in (a.GRAPH, a.GRAPHS) for a in node.attribute):
             return None
-        return fold.evaluated(node, self.constants, call.scope.opsets)
+        return self.folding.outputs(node, self.constants, call.scope.opsets)
 
     def _shape(self, call: Call) -> list[np.ndarray] | None:
         type_ = self.types.get(tensors(call.inputs)[0])

@@ -3,9 +3,10 @@
 import numpy as np
 import onnx.parser
 import pytest
+from onnx import helper, numpy_helper
 
 from converter.convert.onnx.lower import interface_of, lower
-from converter.convert.onnx.prepare import prepare
+from converter.convert.onnx.prepare import fold, prepare
 from converter.errors import ConversionError, UnsupportedOpsError
 from converter.model import Target
 
@@ -110,3 +111,34 @@ def test_an_old_opset_is_taken_where_nothing_changed_since():
     assert [node.op_type for node in graph.nodes] == ["Not"]
     with pytest.raises(ConversionError, match=r"opset 1; 6 to 28 can be converted \(elsewhere Relu may mean"):
         prepare(model_of("g (float[2] x) => (float[2] y) { y = Relu(x) }", opset=1))
+
+
+def test_products_of_8_bits_between_constants_are_exact_on_every_processor(answer):
+    model = model_of(
+        "g (float[2,3] x) => (float[2,3] y) <uint8[2,32] a, int8[32,3] b> "
+        "{ n = MatMulInteger (a, b) c = Cast <to = 1> (n) y = Add (x, c) }"
+    )
+    a, b = np.full((2, 32), 255, np.uint8), np.full((32, 3), -128, np.int8)  # saturated in 16 bits without VNNI
+    model.graph.initializer.extend([numpy_helper.from_array(a, "a"), numpy_helper.from_array(b, "b")])
+    del model.graph.value_info[:]
+    (got,) = answer(model, {"x": np.zeros((2, 3), np.float32)})
+    np.testing.assert_array_equal(got, a.astype(np.int64) @ b)
+
+
+def test_what_is_spelled_out_twice_is_computed_once():
+    """And only what is alike: other values, another attribute or another type are another result."""
+    folding = fold.Folding()
+
+    def outputs(axis, value):
+        node = helper.make_node("Softmax", ["v"], ["y"], axis=axis)
+        return folding.outputs(node, {"v": value}, {"": 18})
+
+    square = np.arange(4, dtype=np.float32).reshape(2, 2)
+    (first,) = outputs(0, square)
+    assert outputs(0, square.copy())[0] is first
+    assert not first.flags.writeable
+    for axis, value in [(1, square), (0, square + 1), (0, square.astype(np.float64)), (0, square.reshape(4, 1))]:
+        (other,) = outputs(axis, value)
+        powers = np.exp(value - value.max(axis, keepdims=True))
+        np.testing.assert_allclose(other, powers / powers.sum(axis, keepdims=True), rtol=1e-6)
+        assert other.dtype == value.dtype
