@@ -80,6 +80,38 @@ def empty_program() -> Any:
     return _program_type()()
 
 
+@cache
+def _function_type() -> Any:
+    from coremltools.converters.mil.mil import Function
+
+    class Uncompressed(Function):  # type: ignore[misc]  # coremltools has no types
+        """A function that follows compressed weights (constexpr ops) to their users only where it has some.
+
+        coremltools 9.0 follows them through all of a program at the end of each pass.
+        """
+
+        is_compressed = False
+
+        def _propagate_nonreplaceable_vars(self) -> None:
+            self.is_compressed = self.is_compressed or _holds_compressed(self)
+            if self.is_compressed:
+                super()._propagate_nonreplaceable_vars()
+
+    return Uncompressed
+
+
+def _holds_compressed(block: Any) -> bool:
+    return any(
+        operation.op_type.startswith("constexpr_") or any(map(_holds_compressed, operation.blocks))
+        for operation in block.operations
+    )
+
+
+def empty_function(inputs: Mapping[str, Any], target: Target) -> Any:
+    """A function to fill within `with`, and to add to a program; `inputs` are placeholders by name."""
+    return _function_type()(inputs, opset_version=deployment_target(target))
+
+
 def validate(program: Any) -> None:
     """Raise what MIL has to say against a program of `empty_program`."""
     super(_program_type(), program).validate()

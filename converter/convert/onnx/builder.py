@@ -185,9 +185,8 @@ def _narrowed(value: Array, float_dtype: type[np.floating[Any]]) -> Array:
     wide = _single(value) if value.dtype == np.float64 else value.astype(np.float32, copy=False)
     if float_dtype is np.float32:
         return wide
-    half: Array = np.clip(wide, -FLOAT16_MAX, FLOAT16_MAX).astype(np.float16)
-    vanished = (half == 0) & (wide != 0)
-    if wide.size == 1 and vanished.any():  # a lone epsilon keeps a division from zero
+    half: Array = (wide if _fits_float16(wide) else np.clip(wide, -FLOAT16_MAX, FLOAT16_MAX)).astype(np.float16)
+    if wide.size == 1 and wide.any() and not half.any():  # a lone epsilon keeps a division from zero
         half = np.copysign(np.full_like(half, _FLOAT16_TINY), wide).astype(np.float16)
     return half
 
@@ -220,10 +219,15 @@ def _narrow_int(value: Array) -> Array:
 
 def needs_float32(value: Array) -> bool:
     """Whether a constant's finite numbers exceed float16 without being a mask (an infinity or float32's lowest)."""
-    if value.dtype.kind != "f" or not value.size or value.dtype == np.float16:
+    if value.dtype.kind != "f" or value.dtype == np.float16 or _fits_float16(value):
         return False
     size = np.abs(value)
     return bool(((size > FLOAT16_MAX) & (size < 1e38)).any())
+
+
+def _fits_float16(value: Array) -> bool:
+    """Whether all numbers lie within float16's range and none is NaN; without copies, as weights are large."""
+    return not value.size or bool(value.max() <= FLOAT16_MAX and value.min() >= -FLOAT16_MAX)
 
 
 def target_is(oldest: str) -> bool:

@@ -3,28 +3,17 @@
 from collections.abc import Collection
 from typing import Any
 
-from converter.convert.coreml import empty_program
+from converter.convert.coreml import empty_function, empty_program
 from converter.convert.onnx.graph import Graph, every
 from converter.convert.onnx.lower.boundary import entry, interface_of, name_outputs, placeholder, reserve_names
 from converter.convert.onnx.lower.lowering import Lowering, is_named
+from converter.convert.onnx.lower.passes import passes_for
 from converter.convert.onnx.lower.targets import way_out
 from converter.convert.onnx.prepare import bound_inputs, match_inputs
 from converter.errors import ConversionError, UnsupportedOpsError
 from converter.model import Interface, Target
 
-__all__ = ["PASSES", "interface_of", "lower"]
-
-# What runs after lowering, in coremltools' order. The frontend emits final operations; these find what only
-# neighbours show: x @ w + b, the five operations of a gelu, a zero added, reshapes and transposes that undo each other.
-PASSES = (
-    "common::noop_elimination",
-    "common::fuse_linear_bias",
-    "common::fuse_gelu_exact",
-    "common::fuse_gelu_tanh_approximation",
-    "common::merge_consecutive_reshapes",
-    "common::reduce_transposes",
-    "common::dead_code_elimination",
-)
+__all__ = ["interface_of", "lower"]
 
 
 def lower(
@@ -38,9 +27,6 @@ def lower(
     that compute in float32 whatever the target's precision. Raises UnsupportedOpsError naming every node that cannot be
     lowered.
     """
-    import coremltools as ct
-    from coremltools.converters.mil.mil import Function
-
     declared, interface = interface, interface or interface_of(graph)[0]
     precision = "fp16" if target.compute_precision == "float16" else "fp32"
     strangers = [name for name in float32_ops if not any(is_named(node, {name}) for node in every(graph.nodes))]
@@ -63,7 +49,7 @@ def lower(
     program = empty_program()
     inputs = {i.name: placeholder(i) for i in interface.inputs}
     try:
-        with Function(inputs, opset_version=getattr(ct.target, target.deployment_target)) as function:
+        with empty_function(inputs, target) as function:
             for name in graph.inputs:
                 x = function.inputs[given[name].name]
                 lowering.values[name] = entry(x, given[name], graph.types[name], precision)
@@ -72,4 +58,4 @@ def lower(
         error.fix = way_out(graph, lowering.refused.values(), target) or error.fix
         raise
     program.add_function("main", function)
-    return program, list(PASSES)
+    return program, passes_for(program)

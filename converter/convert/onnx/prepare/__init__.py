@@ -1,6 +1,6 @@
 """An ONNX model made ready to lower: read, checked, functions inlined, constants folded, shapes inferred."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,12 @@ import numpy as np
 import onnx
 import onnx.checker
 from google.protobuf.message import DecodeError
-from onnx import helper
+from onnx import helper, serialization
+from onnx.external_data_helper import load_external_data_for_model
 
 from converter.convert.onnx.builder import Unsupported
 from converter.convert.onnx.graph import Dim, Graph, Node, Subgraph, TensorType
-from converter.convert.onnx.prepare import fuse, quantized, sequences, unroll
+from converter.convert.onnx.prepare import fuse, quantized, sequences, unroll, wire
 from converter.convert.onnx.prepare.opsets import checked_opsets
 from converter.convert.onnx.prepare.protos import initializers, tensor_type, type_proto, without_elements
 from converter.convert.onnx.prepare.scope import Scope, tensors
@@ -31,10 +32,10 @@ def prepare(model: onnx.ModelProto | Path, *, interface: Interface | None = None
     The interface gives symbolic input dimensions their sizes; a dimension that it leaves flexible stays symbolic.
     Raises SourceError for a file that is not an ONNX model, ConversionError for a model that cannot be prepared.
     """
-    proto = _read(model) if isinstance(model, Path) else model
+    proto, weights = _read(model) if isinstance(model, Path) else (model, {})
     opsets = checked_opsets(proto)
-    constants = initializers(proto.graph)
-    skeleton = _check(_without_weights(proto))
+    constants = initializers(proto.graph, weights)
+    skeleton = _check(_without_weights(proto, weights))
     _refuse_containers(skeleton.graph)
     # An input that holds no elements, which Core ML cannot take, says nothing that is not known.
     constants |= _empty_inputs(skeleton.graph)
@@ -105,9 +106,14 @@ def _pruned(value: Any) -> Any:
     return replace(value, nodes=_live(value.nodes, value.outputs)[0]) if isinstance(value, Subgraph) else value
 
 
-def _read(path: Path) -> onnx.ModelProto:
+def _read(path: Path) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
+    """The model, and those of its weights that it does not hold itself."""
     try:
-        return onnx.load(path)
+        if serialization.registry.get_format_from_file_extension(path.suffix) not in (None, "protobuf"):
+            return onnx.load(path), {}  # .textproto, .json
+        model, weights = wire.read(path)
+        load_external_data_for_model(model, str(path.parent))
+        return model, weights
     except FileNotFoundError as error:
         raise SourceError(f"{error.filename or path} does not exist", where=(str(path),)) from error
     except (DecodeError, onnx.checker.ValidationError, ValueError, OSError) as error:
@@ -118,7 +124,7 @@ def _read(path: Path) -> onnx.ModelProto:
         ) from error
 
 
-def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+def _without_weights(model: onnx.ModelProto, weights: Collection[str]) -> onnx.ModelProto:
     """The model with its large initializers turned into inputs, so that checking and inlining stay cheap."""
     skeleton = onnx.ModelProto(
         ir_version=max(model.ir_version, 4),  # since 4 an initializer need not be an input
@@ -132,7 +138,7 @@ def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     graph.output.extend(source.output)
     declared = {value.name for value in source.input}
     for tensor in source.initializer:
-        if tensor.ByteSize() <= _PRUNED_BYTES:
+        if tensor.name not in weights and tensor.ByteSize() <= _PRUNED_BYTES:
             graph.initializer.append(tensor)
         elif tensor.name not in declared:
             graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))

@@ -1,6 +1,6 @@
 """Protobuf messages of ONNX as Python values."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -30,9 +30,10 @@ def dense_array(sparse: onnx.SparseTensorProto) -> np.ndarray:
     return dense
 
 
-def initializers(graph: onnx.GraphProto) -> dict[str, np.ndarray]:
-    """A graph's constants, by name."""
-    constants = {tensor.name: array_of(tensor) for tensor in graph.initializer}
+def initializers(graph: onnx.GraphProto, known: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
+    """A graph's constants, by name; the values of those that are `known` are not in the graph."""
+    known = known or {}
+    constants = {t.name: known[t.name] if t.name in known else array_of(t) for t in graph.initializer}
     return constants | {sparse.values.name: dense_array(sparse) for sparse in graph.sparse_initializer}
 
 
