@@ -20,9 +20,8 @@ _ALIKE_BYTES = 1 << 16  # what holds more is not looked for among what was compu
 _ORT_IR = 10  # what a one-node model needs; the newest onnxruntime may lag behind onnx's own
 
 
-def constant(node: onnx.NodeProto) -> np.ndarray:
-    """The value of a Constant."""
-    attribute = node.attribute[0]
+def constant(attribute: onnx.AttributeProto) -> np.ndarray:
+    """The value of a Constant, by its only attribute."""
     match attribute.name:
         case "value":
             return array_of(attribute.t)

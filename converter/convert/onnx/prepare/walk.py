@@ -173,6 +173,10 @@ class Walk:
         call = self._simplified(call)
         inputs = tensors(call.inputs)
         outputs = [self._define(call, name) for name in call.outputs]
+        if (call.domain, call.op_type) == ("", "Constant") and self.kept.isdisjoint(outputs):
+            (attribute,) = call.attributes.values()
+            self._hold(outputs[0], fold.constant(attribute))
+            return list(outputs)
         node = onnx.NodeProto(op_type=call.op_type, domain=call.domain, name=call.name, input=inputs, output=outputs)
         node.attribute.extend(call.attributes.values())
         values = self._folded(call, node)
@@ -250,8 +254,6 @@ class Walk:
         """The node's outputs where they are known, else None."""
         if call.domain not in ("", foreign.DOMAIN) or not self.kept.isdisjoint(node.output):
             return None
-        if call.op_type == "Constant":
-            return [fold.constant(node)]
         if call.op_type in ("Shape", "Size"):
             return self._shape(call)
         foldable = all(name in self.constants for name in node.input if name) and call.op_type not in fold.RANDOM
