@@ -102,40 +102,29 @@ def _told(said: Sequence[Any], done: workers.Done) -> Told:
     )
 
 
-class _Opener:
-    """An engine's `load`, which keeps what it loaded and how long that took."""
-
-    predictor: Predictor
-    seconds: float
-
-    def __init__(self, engine: Engine) -> None:
-        self._load = engine.load
-
-    def __call__(self, path: Path) -> Predictor:
-        started = time.perf_counter()
-        self.predictor = self._load(path)
-        self.seconds = time.perf_counter() - started
-        return self.predictor
-
-
 def _ask(*, saved: Path, stored: Path, engine: Engine, plan_s: float, tell: Any) -> tuple[Placement, ...]:
     """In the worker: tells Answers and Times when it has them, so that no later end takes them away."""
     references = read_references(stored)
-    opener = _Opener(engine)
-    tell(answers(saved, references.reference, references.interface, replace(engine, load=opener)))
-    inputs = fed(references.interface, references.reference.samples[0].inputs)
-    tell(Times(load_s=opener.seconds, **_predicting(opener.predictor, inputs)))
+    loaded: list[Predictor] = []
+
+    def load(path: Path) -> Predictor:
+        loaded.append(engine.load(path))
+        return loaded[0]
+
+    tell(answers(saved, references.reference, references.interface, replace(engine, load=load)))
+    (model,) = loaded
+    tell(_times(model, fed(references.interface, references.reference.samples[0].inputs)))
     if not engine.placements or not plan_s:
         return ()
     tell(workers.Within(plan_s))
-    return engine.placements(opener.predictor)
+    return engine.placements(model)
 
 
-def _predicting(predictor: Predictor, inputs: dict[str, Any]) -> dict[str, Any]:
-    predictor.predict(inputs)  # not counted
+def _times(model: Any, inputs: dict[str, Any]) -> Times:
+    model.predict(inputs)  # not counted
     taken: list[float] = []
     while len(taken) < _PREDICTIONS and sum(taken) < _PREDICTING_S:
         started = time.perf_counter()
-        predictor.predict(inputs)
+        model.predict(inputs)
         taken.append(time.perf_counter() - started)
-    return {"predict_s": statistics.median(taken), "predictions": len(taken)}
+    return Times(load_s=model.load_s, predict_s=statistics.median(taken), predictions=len(taken))

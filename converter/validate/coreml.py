@@ -7,6 +7,7 @@ import importlib.util
 import platform
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -54,7 +55,9 @@ class CoreML:
         with warnings.catch_warnings():
             # coremltools 9.0 warns where Core ML refuses to load, and raises at the first prediction only.
             warnings.filterwarnings("error", message="You will not be able to run predict", category=RuntimeWarning)
+            started = time.perf_counter()  # importing coremltools takes seconds, which are not the file's
             self._model = _told(coremltools.models.MLModel, str(path), compute_units=self._units)
+            self.load_s = time.perf_counter() - started
 
     def predict(self, inputs: Mapping[str, Any], /, *, outputs: Sequence[str] | None = None) -> Mapping[str, Any]:
         """All outputs, whichever are asked for: Core ML has no inner values to give."""

@@ -33,7 +33,7 @@ class Engine:
     """Who answers: `name` is said in reports, `load` opens a .mlmodel file or .mlpackage folder.
 
     One that may hang or take its process down is asked `apart`, in a process of its own: `load` goes there, and so does
-    `placements`, which says of a loaded model where its operations would run.
+    `placements`, which says of a loaded model where its operations would run. Its models know their `load_s`.
     """
 
     name: str

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,6 +32,14 @@ def test_a_model_is_loaded_from_its_path_for_the_cpu_alone(model):
 def test_other_compute_units_can_be_asked_for(model):
     coreml.CoreML(Path("net.mlpackage"), "CPU_AND_GPU")
     assert model.call_args.kwargs["compute_units"] is coremltools.ComputeUnit.CPU_AND_GPU
+
+
+def test_the_time_of_loading_is_core_mls_own(model, monkeypatch):
+    """Without the import of coremltools, which takes seconds."""
+    clock = iter(range(0, 100, 10))
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    model.side_effect = lambda *_, **settings: next(clock)
+    assert coreml.CoreML(Path("net.mlpackage")).load_s == 20
 
 
 def test_inputs_are_handed_over_in_a_dictionary_of_their_own(model):
