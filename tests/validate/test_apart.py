@@ -248,9 +248,10 @@ def test_each_end_is_an_error_with_its_words(lean, saved, monkeypatch, fault, sa
         assert "it printed:\n    E5RT: a stand-in for what Core ML prints\n  fix: " in str(caught.value)
 
 
-def test_a_hang_ends_with_the_time_that_it_has(lean, saved, monkeypatch):
+@pytest.mark.parametrize("fault", ["hang on load", "hang"])
+def test_a_hang_ends_with_the_time_that_it_has(lean, saved, monkeypatch, fault):
     lean()
-    monkeypatch.setenv("STAND_IN_FAULTS", '{"doubles.mlpackage": "hang"}')
+    monkeypatch.setenv("STAND_IN_FAULTS", json.dumps({"doubles.mlpackage": fault}))
     with pytest.raises(EvaluationError, match="no answer within 4 s") as caught:
         asked(saved, timeout_s=4)
     assert isinstance(caught.value.__cause__, TimeLimitError)
