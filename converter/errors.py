@@ -11,6 +11,8 @@
     ├── EvaluationError           7   a Core ML file cannot be read or run
     ├── PublishError              8   a finished dist folder could not be published
     └── WorkerError               9   a worker process died (crash, out of memory)
+        ├── TimeLimitError            a task took longer than it may
+        └── MemoryLimitError          a task took more memory than it may
 
 Each message says what is wrong, where, and how to fix it. The place is a chain that grows as the error rises:
 `models.yml:14:5 resnet50 > convert > node "/layer1/conv" (Conv, opset 17)`.
@@ -97,6 +99,14 @@ class PublishError(ConverterError):
 
 class WorkerError(ConverterError):
     exit_code = 9
+
+
+class TimeLimitError(WorkerError):
+    """A task took longer than it may, and was ended."""
+
+
+class MemoryLimitError(WorkerError):
+    """A task took more memory than it may, with all that it started, and was ended."""
 
 
 def shared_exit_code(codes: Iterable[int]) -> int:

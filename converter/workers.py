@@ -5,7 +5,9 @@ import multiprocessing
 import os
 import queue
 import re
+import shutil
 import signal
+import subprocess
 import threading
 import time
 import traceback
@@ -15,7 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from converter.errors import ConverterError, WorkerError
+from converter.errors import ConverterError, MemoryLimitError, TimeLimitError, WorkerError
 
 _LOG_LINES = 12  # of a worker's own output, shown when it dies
 _LINE_LENGTH = 300
@@ -24,6 +26,7 @@ _STACK = re.compile(
     r"\s*(\d+\s+\S.*\s0x[0-9a-f]{8,}\s.*|[()]|\*\*\* First throw call stack:)"
 )  # of an Objective-C exception
 _LAST_MOMENTS_S = 10  # for a process whose pipe is closed to be gone
+_MEMORY_LOOKS_APART_S = 0.5
 _SIGNALS_APART_S = 1  # where every process of a service or job is asked to end, one after the other
 _CONTEXT = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
 
@@ -34,6 +37,13 @@ class Event:
 
     name: str
     said: Any
+
+
+@dataclass(frozen=True)
+class Within:
+    """What a job tells to be ended sooner than its time limit: the rest of it is worth `timeout_s` and no more."""
+
+    timeout_s: float
 
 
 @dataclass(frozen=True)
@@ -57,6 +67,7 @@ def run(
     verbose: bool = False,
     changing: Collection[str] = (),
     timeout_s: float | None = None,
+    memory_limit_bytes: int | None = None,
 ) -> Generator[Event | Done]:
     """Call `job(**arguments, tell=...)` for each named task, `workers` at a time; yields what happens as it happens.
 
@@ -64,13 +75,19 @@ def run(
     function exchanged), so that process serves no other task after them. What a worker prints goes to `logs/NAME.log`
     (or through, if verbose). Closing the iterator, as Ctrl-C and SIGTERM do, kills the workers and what they started.
 
-    With `timeout_s` a task that takes longer ends with a WorkerError; its process and all that it started are killed.
+    A task that takes longer than `timeout_s` ends with a TimeLimitError; one whose process, with all that it started,
+    has more than `memory_limit_bytes` of resident memory with a MemoryLimitError. All of these processes are killed.
     """
+    if memory_limit_bytes is not None and not shutil.which("ps"):
+        raise WorkerError("a memory limit cannot be held here: there is no command ps", fix="install it (procps)")
     waiting: queue.SimpleQueue[tuple[str, Mapping[str, Any]]] = queue.SimpleQueue()
     for task in tasks.items():
         waiting.put(task)
     happened: queue.SimpleQueue[Event | Done] = queue.SimpleQueue()
-    slots = [_Slot(job, waiting, happened, logs, verbose, changing, timeout_s) for _ in range(min(workers, len(tasks)))]
+    slots = [
+        _Slot(job, waiting, happened, logs, verbose, changing, timeout_s, memory_limit_bytes)
+        for _ in range(min(workers, len(tasks)))
+    ]
     try:
         for slot in slots:
             slot.thread.start()
@@ -85,6 +102,26 @@ def run(
             slot.thread.join(_LAST_MOMENTS_S)
 
 
+class _Clock:
+    """The time that one task has."""
+
+    def __init__(self, timeout_s: float | None) -> None:
+        self._timeout_s = timeout_s
+        self._end = None if timeout_s is None else time.monotonic() + timeout_s
+
+    def left_s(self) -> float | None:
+        """None where there is no limit; raises TimeLimitError where the time is over."""
+        left = None if self._end is None else self._end - time.monotonic()
+        if left is not None and left <= 0:
+            raise TimeLimitError(f"no answer within {self._timeout_s:g} s")
+        return left
+
+    def shorten(self, within: Within) -> None:
+        end = time.monotonic() + within.timeout_s
+        if self._end is None or end < self._end:
+            self._timeout_s, self._end = within.timeout_s, end
+
+
 class _Slot:
     """A thread that keeps one worker process busy, and starts another one when it dies."""
 
@@ -97,6 +134,7 @@ class _Slot:
         verbose: bool,
         changing: Collection[str],
         timeout_s: float | None,
+        memory_limit_bytes: int | None,
     ) -> None:
         self.thread = threading.Thread(target=self._serve, daemon=True)
         self._job = job
@@ -106,6 +144,7 @@ class _Slot:
         self._verbose = verbose
         self._changing = changing
         self._timeout_s = timeout_s
+        self._memory_limit_bytes = memory_limit_bytes
         self._process: Any = None
         self._pipe: Any = None
         self._stopped = threading.Event()
@@ -129,26 +168,37 @@ class _Slot:
 
     def _done(self, name: str, arguments: Mapping[str, Any]) -> Done:
         log = self._logs / f"{name}.log"
-        deadline = None if self._timeout_s is None else time.monotonic() + self._timeout_s
+        clock = _Clock(self._timeout_s)
         if self._process is None:
             self._begin()
         try:
             self._pipe.send((name, log, dict(arguments)))
-            while isinstance(said := self._receive(deadline), Event):
-                self._happened.put(said)
-        except TimeoutError:
+            while isinstance(said := self._receive(clock), Event):
+                if isinstance(said.said, Within):
+                    clock.shorten(said.said)
+                else:
+                    self._happened.put(said)
+        except (TimeLimitError, MemoryLimitError) as error:
             self._kill()
             self._process = None
-            return Done(name, error=WorkerError(f"no answer within {self._timeout_s:g} s{last_lines(log)}"))
+            error.problem += last_lines(log)
+            return Done(name, error=error)
         except (EOFError, OSError):  # the pipe broke: the process is gone
             return Done(name, error=self._death(log))
         assert isinstance(said, Done)
         return said
 
-    def _receive(self, deadline: float | None) -> Any:
-        if deadline is not None and not self._pipe.poll(max(0.0, deadline - time.monotonic())):
-            raise TimeoutError
-        return self._pipe.recv()
+    def _receive(self, clock: _Clock) -> Any:
+        while True:
+            waits_s = [clock.left_s(), _MEMORY_LOOKS_APART_S if self._memory_limit_bytes else None]
+            if self._pipe.poll(min((wait for wait in waits_s if wait is not None), default=None)):
+                return self._pipe.recv()
+            self._hold_memory()
+
+    def _hold_memory(self) -> None:
+        limit = self._memory_limit_bytes
+        if limit and (taken := resident_bytes(self._process.pid)) > limit:
+            raise MemoryLimitError(f"it took {taken / 1e9:.3g} GB of memory, and may take {limit / 1e9:.3g} GB")
 
     def _begin(self) -> None:
         self._pipe, theirs = _CONTEXT.Pipe()
@@ -200,6 +250,20 @@ class _Slot:
             self._pipe.close()
             self._kill()
             self._process = None
+
+
+def resident_bytes(group: int) -> int:
+    """The resident memory of all processes of a group: macOS holds nobody to RLIMIT_AS, and ps tells on Linux, too.
+
+    0 where ps cannot be started, as may be while memory is short: it is asked again.
+    """
+    command = ["ps", "-A", "-o", "pgid=", "-o", "rss="]  # BSD's takes all that follows a `=` for a title
+    try:
+        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return 0
+    rows = (line.split() for line in listed.splitlines())
+    return 1024 * sum(int(kibibytes) for leader, kibibytes in rows if int(leader) == group)
 
 
 def last_lines(log: Path) -> str:

@@ -48,6 +48,10 @@ def variable(name):
         ({"command": "merge", "parts": "a\nb c\n", "output": "dist"}, ["merge", "--output=dist", "--", "a", "b c"]),
         ({"command": "plan", "shards": "4", "json": "true"}, ["plan", "--shards=4", "--json"]),
         ({"command": "validate", "engine": "coreml"}, ["validate", "--engine=coreml"]),
+        (
+            {"command": "validate", "compute_units": "ALL\nCPU_AND_NE\n", "memory_limit": "6.5"},
+            ["validate", "--compute-units=ALL", "--compute-units=CPU_AND_NE", "--memory-limit=6.5"],
+        ),
         ({"command": "check", "jobs": "1", "verbose": "false", "engine": "reference"}, ["check"]),
     ],
 )

@@ -1,5 +1,6 @@
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -8,7 +9,19 @@ import time
 import pytest
 
 from converter import workers
-from converter.errors import SourceError, WorkerError
+from converter.errors import MemoryLimitError, SourceError, TimeLimitError, WorkerError
+
+EATING = """
+import time
+eaten = []
+while len(eaten) < 64:  # 2 GB, were it not ended before
+    eaten.append(b"x" * (32 << 20))
+    time.sleep(0.05)
+"""
+
+
+def eat():
+    exec(EATING)
 
 
 def job(act, tell):
@@ -35,6 +48,13 @@ def job(act, tell):
             child = subprocess.Popen(["sleep", "60"])
             tell(child.pid)
             time.sleep(60)
+        case "worth little":
+            tell(workers.Within(0.1))
+            time.sleep(60)
+        case "eat":
+            eat()
+        case "feed a child":
+            subprocess.run([sys.executable, "-c", EATING])
         case "uncaught":
             sys.stderr.write("\x1b[31m*** Terminating app, reason: 'none'\x1b[0m\n*** First throw call stack:\n(\n")
             sys.stderr.write("\t0   CoreFoundation      0x0000000190d0f2ec __exceptionPreprocess + 176\n" * 20)
@@ -121,12 +141,50 @@ def test_a_task_that_takes_too_long_ends_with_all_that_it_started(tmp_path):
     tasks = {name: {"act": act} for name, act in (("a", "hang with a child"), ("b", "return"))}
     events = list(workers.run(job, tasks, workers=1, logs=tmp_path, timeout_s=10))
     late, after = (event for event in events if isinstance(event, workers.Done))
+    assert isinstance(late.error, TimeLimitError)
     assert late.error.problem.startswith("no answer within 10 s")
     assert isinstance(after.result, int), "the next task goes on"
     (child,) = (event.said for event in events if isinstance(event, workers.Event) and isinstance(event.said, int))
     with contextlib.suppress(ProcessLookupError):
         while _state(child) != "Z":  # nobody need have waited for it yet
             time.sleep(0.01)
+
+
+@pytest.mark.timeout(60)
+def test_a_job_can_say_that_the_rest_of_it_is_worth_little_time(tmp_path):
+    events = list(workers.run(job, {"a": {"act": "worth little"}}, workers=1, logs=tmp_path, timeout_s=600))
+    begun, done = events  # what it says of its time is for the worker's keeper alone
+    assert begun.said == "begin worth little"
+    assert isinstance(done.error, TimeLimitError)
+    assert done.error.problem.startswith("no answer within 0.1 s")
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("act", ["eat", "feed a child"])
+def test_a_task_that_takes_too_much_memory_ends_and_the_next_one_goes_on(tmp_path, act):
+    tasks = {"a": {"act": act}, "b": {"act": "return"}}
+    events = workers.run(job, tasks, workers=1, logs=tmp_path, memory_limit_bytes=500_000_000)
+    greedy, after = (event for event in events if isinstance(event, workers.Done))
+    assert isinstance(greedy.error, MemoryLimitError)
+    assert re.match(r"it took [\d.]+ GB of memory, and may take 0\.5 GB", greedy.error.problem)
+    assert isinstance(after.result, int)
+
+
+def test_resident_memory_is_that_of_the_whole_group():
+    grows = "import time; held = b'x' * (200 << 20); print(flush=True); time.sleep(60)"
+    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {grows!r}])"
+    with subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE, start_new_session=True) as process:
+        process.stdout.readline()
+        taken = workers.resident_bytes(process.pid)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert 200 << 20 < taken < 300 << 20
+    assert workers.resident_bytes(process.pid) == 0
+
+
+def test_a_memory_limit_that_cannot_be_held_is_refused_at_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(WorkerError, match="no command ps"):
+        list(workers.run(job, {"a": {"act": "return"}}, workers=1, logs=tmp_path, memory_limit_bytes=1))
 
 
 def _state(pid):

@@ -25,7 +25,7 @@ from converter.manifest.sources import (
     TorchscriptSource,
     TorchvisionSource,
 )
-from converter.model import Metadata, Route, Target
+from converter.model import ComputeUnits, Metadata, Route, Target
 
 __all__ = [
     "Classifier",
@@ -116,6 +116,11 @@ class ValidationOptions(Record):
         None,
         description="Labelled set with an accuracy gate: an .npz with an array per input and `labels`, or a "
         "folder of pictures per class.",
+    )
+    compute_units_required: tuple[ComputeUnits, ...] = Field(
+        (),
+        description="Compute units on which the model has to pass under Core ML, besides CPU_ONLY: for a Mac of your "
+        "own. Default: none; on the others it is measured, and nothing is refused for them.",
     )
 
     @property

@@ -1,6 +1,7 @@
 """Numbers as people read them, in one place: the report, the model card and the closing table show the same."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar, Literal, NamedTuple
 
@@ -115,10 +116,53 @@ def outcome(record: ModelRecord, attempt: Attempt) -> str:
 
 
 def why(file: CheckedFile) -> str:
-    """Why a file did not pass: an error, or the gates that failed."""
+    """Why a file did not pass: an error, or the gates that failed and what that is put down to."""
+    return "\n".join(filter(None, [reason(file, "\n"), fault(file)]))
+
+
+def reason(file: CheckedFile, between: str = "; ") -> str:
+    """An error, or the gates that failed."""
     if file.error or file.validation is None:
         return file.error
-    return "\n".join(gate.words for gate in file.validation.gates if not gate.passed)
+    return between.join(gate.words for gate in file.validation.gates if not gate.passed)
+
+
+def fault(file: CheckedFile) -> str:
+    """What a missed gate is put down to; empty where that cannot be told."""
+    match file.at_fault:
+        case "the device":
+            return f"at fault: the device; the reference evaluator keeps every gate with this file{_apart(file)}"
+        case "the conversion":
+            said = "the reference evaluator does not keep the gates with this file either"
+            return f"at fault: the conversion; {said}{_apart(file)}"
+    return ""
+
+
+def _apart(file: CheckedFile) -> str:
+    return f" (PSNR between Core ML and it: {psnr(min(m.psnr_db for m in file.drift))})" if file.drift else ""
+
+
+def took(file: CheckedFile) -> str:
+    """What a file took on that machine."""
+    if file.times is None:
+        return ""
+    times = file.times
+    return (
+        f"loaded in {duration(times.load_s)}, predicts in {duration(times.predict_s)} "
+        f"(median of {times.predictions}, on this machine)"
+    )
+
+
+def preferred(file: CheckedFile) -> str:
+    """Which devices Core ML would rather use, in a sentence; empty where it was not asked."""
+    named = devices(file)
+    return f"Core ML would rather use, by number of operations: {named}" if named else ""
+
+
+def devices(file: CheckedFile) -> str:
+    """`Neural Engine 57, CPU 3`: the devices that Core ML prefers, with the number of operations, most first."""
+    counts = Counter(placement.preferred for placement in file.placements)
+    return ", ".join(f"{device or 'not said'} {count}" for device, count in counts.most_common())
 
 
 def notes(record: ModelRecord) -> list[str]:
@@ -168,6 +212,11 @@ def size(size_bytes: int) -> str:
         if value < 999.95:
             break
     return f"{value:.1f} {unit}"
+
+
+def duration(value_s: float) -> str:
+    """Short times in milliseconds, with three digits that mean something."""
+    return f"{value_s * 1000:.3g} ms" if value_s < 0.9995 else f"{value_s:.3g} s"
 
 
 def seconds(value: float) -> str:

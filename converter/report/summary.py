@@ -3,11 +3,12 @@
 Not a template: the job on macOS writes one, too, and has no template engine.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from converter.model import ModelRecord, Plan, Published, ValidationRecord
-from converter.report import figures
+from converter.model import CheckedFile, ModelRecord, Plan, Published, ValidationRecord
+from converter.report import checked, figures
 from converter.report.markdown import Markdown, block, code, escape, link
 
 LONGEST_ERROR = 4000
@@ -84,19 +85,44 @@ def of_plan(plan: Plan) -> list[Piece]:
 
 def of_validation(record: ValidationRecord) -> list[Piece]:
     """What the saved files answered when they were checked again, and why some failed."""
-    passed = sum(file.passed for file in record.files)
-    head = f"## {passed} of {len(record.files)} files passed on {escape(record.machine)}\n\n"
-    columns = ("file", "engine", "compute units", "PSNR", "result")
-    pieces = [Piece(head + _head(columns, ("left", "left", "left", "right", "left")))]
+    passed, files = checked.passed_files(record)
+    head = f"## {passed} of {files} files passed on {escape(record.machine)}\n\n"
+    informs = any(not file.required for file in record.files)
+    remark = "Only required checks decide; the others, and all times, are information.\n\n" if informs else ""
+    columns = _COLUMNS if record.engine == "coreml" else [column for column in _COLUMNS if not column.is_of_core_ml]
+    pieces = [Piece(head + remark + _head([c.title for c in columns], [c.side for c in columns]))]
     for file in record.files:
-        psnr = figures.worst(file.validation)
-        row = _row(code(file.file), file.engine, code(file.compute_units), psnr, "passed" if file.passed else "FAILED")
-        pieces.append(Piece(row, _ROW, file.file))
+        pieces.append(Piece(_row(*(column.cell(file) for column in columns)), _ROW, file.file))
         if not file.passed:
-            text = f"\n### {code(file.file)} failed\n\n{_told(figures.why(file))}"
-            pieces.append(Piece(text, _FAILURE, file.file))
-    # a stable sort: all rows of the table stand together
-    return sorted(pieces, key=lambda piece: piece.rank == _FAILURE)
+            units = f" on {code(file.compute_units)}" if record.engine == "coreml" else ""
+            verdict = "failed" if file.required else "did not pass"
+            text = f"\n### {code(file.file)} {verdict}{units}\n\n{_told(figures.why(file))}"
+            pieces.append(Piece(text, _FAILURE if file.required else _REMARK, file.file))
+    # a stable sort: all rows of the table stand together, and information comes last
+    order = {_FAILURE: 1, _REMARK: 2}
+    return sorted(pieces, key=lambda piece: order.get(piece.rank, 0))
+
+
+class _Column(NamedTuple):
+    """One of the table of checked files; what is `is_of_core_ml` says nothing of another engine."""
+
+    title: str
+    cell: Callable[[CheckedFile], str]
+    side: figures.Justify = "left"
+    is_of_core_ml: bool = False
+
+
+_COLUMNS = (
+    _Column("file", lambda file: code(file.file)),
+    _Column("engine", lambda file: file.engine),
+    _Column("compute units", lambda file: code(file.compute_units), is_of_core_ml=True),
+    _Column("required", lambda file: "yes" if file.required else "no", is_of_core_ml=True),
+    _Column("PSNR", lambda file: figures.worst(file.validation), "right"),
+    _Column("load", lambda f: figures.duration(f.times.load_s) if f.times else "–", "right", is_of_core_ml=True),
+    _Column("predict", lambda f: figures.duration(f.times.predict_s) if f.times else "–", "right", is_of_core_ml=True),
+    _Column("preferred devices", lambda file: figures.devices(file) or "–", is_of_core_ml=True),
+    _Column("result", lambda file: "passed" if file.passed else "FAILED" if file.required else "not passed"),
+)
 
 
 def of_error(words: str) -> list[Piece]:

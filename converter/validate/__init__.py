@@ -66,7 +66,12 @@ def validate(source: Source, reference: Reference, conversion: Conversion, optio
     write_references(
         aside,
         References(
-            model=source.name, interface=source.interface, gates=gates, reference=empty, candidates=(candidate,)
+            model=source.name,
+            interface=source.interface,
+            gates=gates,
+            reference=empty,
+            candidates=(candidate,),
+            compute_units_required=options.compute_units_required,
         ),
     )
     return validation

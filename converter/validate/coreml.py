@@ -7,13 +7,14 @@ import importlib.util
 import platform
 import subprocess
 import sys
+import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from converter.errors import EvaluationError, ManifestError
-from converter.model import Activation, ComputeUnits
+from converter.model import Activation, ComputeUnits, Device, Placement
 
 _BRIDGE = "coremltools.libcoremlpython"
 
@@ -50,11 +51,13 @@ class CoreML:
     def __init__(self, path: Path, compute_units: ComputeUnits = "CPU_ONLY") -> None:
         import coremltools
 
-        units = coremltools.ComputeUnit[compute_units]
+        self._units = coremltools.ComputeUnit[compute_units]
         with warnings.catch_warnings():
             # coremltools 9.0 warns where Core ML refuses to load, and raises at the first prediction only.
             warnings.filterwarnings("error", message="You will not be able to run predict", category=RuntimeWarning)
-            self._model = _told(coremltools.models.MLModel, str(path), compute_units=units)
+            started = time.perf_counter()  # importing coremltools takes seconds, which are not the file's
+            self._model = _told(coremltools.models.MLModel, str(path), compute_units=self._units)
+            self.load_s = time.perf_counter() - started
 
     def predict(self, inputs: Mapping[str, Any], /, *, outputs: Sequence[str] | None = None) -> Mapping[str, Any]:
         """All outputs, whichever are asked for: Core ML has no inner values to give."""
@@ -64,10 +67,81 @@ class CoreML:
     def activation_input(self, output: str, /) -> tuple[str, Activation] | None:
         return None
 
+    def plan(self) -> Any:
+        """coremltools' MLComputePlan of the model, for its compute units; needs macOS 14.4."""
+        from coremltools.models.compute_plan import MLComputePlan
+
+        # of the file as Core ML has compiled it, which is there as long as the model is
+        return _told(MLComputePlan.load_from_path, _told(self._model.get_compiled_model_path), self._units)
+
+
+def placements(model: CoreML) -> tuple[Placement, ...]:
+    """Where Core ML would rather run each operation or layer of a loaded model, in the file's order.
+
+    Constants are left out: they are not computed. Raises EvaluationError with Core ML's words.
+    """
+    plan = model.plan()
+    structure = plan.model_structure
+    found: Iterator[Placement]
+    if structure.program is not None:
+        found = (one for function in structure.program.functions.values() for one in _operations(plan, function.block))
+    elif structure.neuralnetwork is not None:
+        found = _layers(plan, structure.neuralnetwork)
+    else:
+        raise EvaluationError("Core ML's compute plan tells of neither a program nor a neural network")
+    return tuple(_told(list, found))
+
+
+def _operations(plan: Any, block: Any) -> Iterator[Placement]:
+    for operation in block.operations:
+        op_type = operation.operator_name.rpartition(".")[2]  # `ios16.conv`, as Core ML has it
+        if op_type == "const":
+            continue
+        cost = plan.get_estimated_cost_for_mlprogram_operation(operation)
+        yield _placement(
+            op_type,
+            operation.outputs[0].name if operation.outputs else "",
+            plan.get_compute_device_usage_for_mlprogram_operation(operation),
+            None if cost is None else cost.weight,
+        )
+        for inner in operation.blocks:
+            yield from _operations(plan, inner)
+
+
+def _layers(plan: Any, network: Any) -> Iterator[Placement]:
+    for layer in network.layers:  # Core ML estimates no cost of a layer
+        yield _placement(layer.type, layer.name, plan.get_compute_device_usage_for_neuralnetwork_layer(layer), None)
+
+
+def _placement(op_type: str, name: str, usage: Any, cost: float | None) -> Placement:
+    return Placement(
+        op_type=op_type,
+        name=name,
+        preferred=None if usage is None else _device(usage.preferred_compute_device),
+        supported=() if usage is None else tuple(map(_device, usage.supported_compute_devices)),
+        cost=cost,
+    )
+
+
+def _device(device: Any) -> Device:
+    from coremltools.models import compute_device
+
+    kinds: dict[type, Device] = {
+        compute_device.MLCPUComputeDevice: "CPU",
+        compute_device.MLGPUComputeDevice: "GPU",
+        compute_device.MLNeuralEngineComputeDevice: "Neural Engine",
+    }
+    for kind, name in kinds.items():
+        if isinstance(device, kind):
+            return name
+    raise EvaluationError(f"Core ML names a compute device that is not known: {type(device).__name__}")
+
 
 def _told(call: Any, *arguments: Any, **settings: Any) -> Any:
     try:
         return call(*arguments, **settings)
+    except EvaluationError:
+        raise
     except Exception as error:  # coremltools raises Exception itself
         cause = error.__context__ if isinstance(error, RuntimeWarning) and error.__context__ else error
         kind = "" if type(cause) in (Exception, RuntimeError, RuntimeWarning) else f"{type(cause).__name__}: "

@@ -3,43 +3,60 @@
 import contextlib
 import json
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from converter.errors import ConverterError, OutputError, ValidationError
-from converter.model import CheckedFile, ModelRecord, ValidationRecord
+from converter.errors import ConverterError, ManifestError, OutputError, ValidationError
+from converter.model import CheckedFile, ComputeUnits, ModelRecord, ValidationRecord
 from converter.package.archive import unzipped
 from converter.package.checksums import sha256
 from converter.package.dist import RECORD
 from converter.package.record import read_record
 from converter.plain import to_plain
-from converter.validate.apart import answers_apart
+from converter.validate.apart import Limits
 from converter.validate.check import answers, judge
 from converter.validate.coreml import machine
 from converter.validate.engines import Engine
 from converter.validate.engines import engine as engine_called
-from converter.validate.gates import failures
-from converter.validate.references import Candidate, References, read_references
+from converter.validate.references import Candidate, read_references
+from converter.validate.units import Asked, UnderCoreML, failed
 
 _ASKED_BY = ("coremltools", "numpy", "pillow")
 
 
-def validate_dist(dist: Path, engine: str, *, timeout_s: float) -> Iterator[CheckedFile]:
+Check = Callable[[Asked], Iterator[CheckedFile]]
+
+
+def validate_dist(
+    dist: Path, engine: str, *, limits: Limits, compute_units: Sequence[ComputeUnits] = ()
+) -> Iterator[CheckedFile]:
     """Check every model that dist/build.json lists as complete, on the engine `reference` or `coreml`.
 
-    Core ML has `timeout_s` for one file. Raises ManifestError where the engine cannot run here, OutputError where the
-    folder has no readable record, and ValidationError where no model in it is complete; what is wrong with one file is
-    its CheckedFile. A part without models, of more shards than models, has nothing to check.
+    Core ML is asked on CPU_ONLY, on what a model requires, and on `compute_units` (all where none are given), with
+    `limits` for each file. Raises ManifestError where the engine cannot run here, OutputError where the folder has no
+    readable record, and ValidationError where no model in it is complete; what is wrong with one file is its
+    CheckedFile. A part without models, of more shards than models, has nothing to check.
     """
-    answering = engine_called(engine)
+    check: Evaluated | UnderCoreML
+    if engine == "coreml":
+        check = UnderCoreML(compute_units, limits)
+    else:
+        check = Evaluated(engine)
+        if compute_units:
+            raise ManifestError(f"the engine {engine} knows no compute units", fix="leave out --compute-units")
     record = read_record(dist)
     models = [model for model in record.models if model.passed]
     if not models and not (record.shard and not record.models):
         raise ValidationError(
             f"no model in {dist} is complete, so there is nothing to check", fix="see report.md there for the reasons"
         )
-    return (checked for model in models for checked in _model(dist, model, answering, timeout_s))
+    return (
+        checked
+        for model in models
+        for checked in _Folder(dist, model, {a.path: a.sha256 for a in model.artifacts}, check.engine.name).files(check)
+    )
 
 
 def validation_record(dist: Path, engine: str, files: Sequence[CheckedFile], seconds: float) -> ValidationRecord:
@@ -83,107 +100,100 @@ def _recording(path: Path) -> Iterator[None]:
         ) from error
 
 
-def words(checked: CheckedFile) -> str:
-    """One line for people, and one more for each note."""
-    name = Path(checked.file).name.removesuffix(".zip")
-    if checked.error or checked.validation is None:
-        return f"{name}: FAILED on {checked.engine}: {checked.error}"
-    gates = checked.validation.gates
-    said = [
-        f"{name}: passed {len(gates)} gate{'s' * (len(gates) != 1)} on {checked.engine}"
-        if checked.passed
-        else f"{name}: FAILED on {checked.engine}: {failures(gates)}"
-    ]
-    return "\n".join([*said, *(f"  note: {note}" for note in checked.validation.notes)])
+class Evaluated:
+    """Checks files by an engine that answers in this process."""
 
+    def __init__(self, name: str) -> None:
+        self.engine: Engine = engine_called(name)
 
-def _model(dist: Path, model: ModelRecord, engine: Engine, timeout_s: float) -> Iterator[CheckedFile]:
-    """The model's files one by one; a file that is not as the record has it is a failure of its own."""
-    digests = {artifact.path: artifact.sha256 for artifact in model.artifacts}
-    stored = f"{model.name}/{model.name}.references.npz"
-    built = [f"{model.name}/{a.conversion.path.name}" for a in model.attempts if a.passed and a.conversion]
-    asked = {stored}
-    candidates: Sequence[Candidate] = ()
-    try:
-        references = read_references(_intact(dist, stored, digests))
-        candidates = references.candidates
-        if not candidates and not built:
-            raise ValidationError(f"{stored} tells of no file, so nothing was checked", where=(str(dist),))
-    except ConverterError as error:
-        yield _failed(model, stored, digests, engine, error)
-        built = []
-    for candidate in candidates:
-        path = _stored(f"{model.name}/{candidate.file}", digests)
-        asked.add(path)
-        yield _candidate(dist, model, references, candidate, digests, engine, timeout_s)
-    for path in (_stored(path, digests) for path in built):
-        if path not in asked:
-            problem = f"{stored} does not tell what {path} has to answer"
-            yield _failed(model, path, digests, engine, ValidationError(problem, where=(str(dist),)))
-    for path in digests:
-        if path not in asked:
-            try:
-                _intact(dist, path, digests)
-            except (ConverterError, OSError) as error:
-                yield _failed(model, path, digests, engine, error)
-
-
-def _candidate(
-    dist: Path,
-    model: ModelRecord,
-    references: References,
-    candidate: Candidate,
-    digests: dict[str, str],
-    engine: Engine,
-    timeout_s: float,
-) -> CheckedFile:
-    path = _stored(f"{model.name}/{candidate.file}", digests)
-    try:
-        with unzipped(_intact(dist, path, digests)) as saved:
-            if engine.apart:
-                stored = dist / model.name / f"{model.name}.references.npz"
-                given = answers_apart(saved, stored, engine, timeout_s=timeout_s)
-            else:
-                given = answers(saved, references.reference, references.interface, engine)
-        validation = judge(
-            given,
-            references.reference,
-            interface=references.interface,
-            precision=candidate.precision,
-            gates=references.gates,
+    def __call__(self, asked: Asked) -> Iterator[CheckedFile]:
+        references = asked.references
+        given = answers(asked.saved, references.reference, references.interface, self.engine)
+        yield replace(
+            asked.checked,
+            validation=judge(
+                given,
+                references.reference,
+                interface=references.interface,
+                precision=asked.candidate.precision,
+                gates=references.gates,
+            ),
         )
-    except (ConverterError, OSError) as error:
-        return _failed(model, path, digests, engine, error)
-    except Exception as error:  # noqa: BLE001  the border: what one file answers never stops the others
-        return _failed(model, path, digests, engine, f"internal error: {type(error).__name__}: {error}")
-    return CheckedFile(model=model.name, file=path, sha256=digests[path], engine=engine.name, validation=validation)
 
 
-def _failed(
-    model: ModelRecord, path: str, digests: dict[str, str], engine: Engine, error: Exception | str
-) -> CheckedFile:
-    if isinstance(error, ConverterError):  # file and engine are said already
-        file = Path(path).name.removesuffix(".zip")
-        said = ("validate", engine.name, f"{file} on {engine.name}")
-        error.where = tuple(place for place in error.where if place not in said)
-    return CheckedFile(model=model.name, file=path, sha256=digests.get(path, ""), engine=engine.name, error=str(error))
+@dataclass(frozen=True)
+class _Folder:
+    """One model's folder in dist, and the sha256 that each of its files has to have."""
 
+    dist: Path
+    model: ModelRecord
+    digests: Mapping[str, str]
+    engine: str
 
-def _stored(path: str, digests: dict[str, str]) -> str:
-    """A model file as the folder holds it: a package is zipped."""
-    return f"{path}.zip" if f"{path}.zip" in digests else path
+    def files(self, check: Check) -> Iterator[CheckedFile]:
+        """The model's files one by one; a file that is not as the record has it is a failure of its own."""
+        name = self.model.name
+        stored = f"{name}/{name}.references.npz"
+        built = [f"{name}/{a.conversion.path.name}" for a in self.model.attempts if a.passed and a.conversion]
+        asked = {stored}
+        candidates: Sequence[Candidate] = ()
+        try:
+            references = read_references(self._intact(stored))
+            candidates = references.candidates
+            if not candidates and not built:
+                raise ValidationError(f"{stored} tells of no file, so nothing was checked", where=(str(self.dist),))
+        except ConverterError as error:
+            yield failed(self._checked(stored), error)
+            built = []
+        for candidate in candidates:
+            path = self._as_stored(f"{name}/{candidate.file}")
+            asked.add(path)
+            checked = self._checked(path)
+            try:
+                with unzipped(self._intact(path)) as saved:
+                    yield from check(
+                        Asked(
+                            checked=checked,
+                            saved=saved,
+                            stored=self.dist / stored,
+                            references=references,
+                            candidate=candidate,
+                        )
+                    )
+            except (ConverterError, OSError) as error:
+                yield failed(checked, error)
+            except Exception as error:  # noqa: BLE001  the border: what one file answers never stops the others
+                yield failed(checked, f"internal error: {type(error).__name__}: {error}")
+        for path in map(self._as_stored, built):
+            if path not in asked:
+                problem = f"{stored} does not tell what {path} has to answer"
+                yield failed(self._checked(path), ValidationError(problem, where=(str(self.dist),)))
+        for path in self.digests:
+            if path not in asked:
+                try:
+                    self._intact(path)
+                except (ConverterError, OSError) as error:
+                    yield failed(self._checked(path), error)
 
+    def _checked(self, path: str) -> CheckedFile:
+        return CheckedFile(model=self.model.name, file=path, sha256=self.digests.get(path, ""), engine=self.engine)
 
-def _intact(dist: Path, path: str, digests: dict[str, str]) -> Path:
-    """The file, which must be the one that the record names."""
-    file = dist / path
-    problem = ""
-    if path not in digests:
-        problem = f"{path} is not in {RECORD}"
-    elif not file.is_file():
-        problem = f"{path} is missing"
-    elif sha256(file) != digests[path]:
-        problem = f"{path} is not the file that was built: its sha256 differs from {RECORD}"
-    if problem:
-        raise ValidationError(problem, where=(str(dist),), fix="convert the model again, or fetch the folder again")
-    return file
+    def _as_stored(self, path: str) -> str:
+        """A model file as the folder holds it: a package is zipped."""
+        return f"{path}.zip" if f"{path}.zip" in self.digests else path
+
+    def _intact(self, path: str) -> Path:
+        """The file, which must be the one that the record names."""
+        file = self.dist / path
+        problem = ""
+        if path not in self.digests:
+            problem = f"{path} is not in {RECORD}"
+        elif not file.is_file():
+            problem = f"{path} is missing"
+        elif sha256(file) != self.digests[path]:
+            problem = f"{path} is not the file that was built: its sha256 differs from {RECORD}"
+        if problem:
+            raise ValidationError(
+                problem, where=(str(self.dist),), fix="convert the model again, or fetch the folder again"
+            )
+        return file

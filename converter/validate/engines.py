@@ -5,6 +5,7 @@ The job on macOS needs coremltools, numpy and Pillow only, so nothing here impor
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from converter.errors import EvaluationError, ManifestError
-from converter.model import Activation, ImageInput, Interface, Output, Tensors
+from converter.model import Activation, ComputeUnits, ImageInput, Interface, Output, Placement, Tensors
 from converter.validate import coreml
 
 ENGINES = ("reference", "coreml")
@@ -31,13 +32,14 @@ class Predictor(Protocol):
 class Engine:
     """Who answers: `name` is said in reports, `load` opens a .mlmodel file or .mlpackage folder.
 
-    One that may hang or take its process down is asked `apart`, in a process of its own; `load` is a module's function
-    or class then.
+    One that may hang or take its process down is asked `apart`, in a process of its own: `load` goes there, and so does
+    `placements`, which says of a loaded model where its operations would run. Its models know their `load_s`.
     """
 
     name: str
     load: Callable[[Path], Predictor]
     apart: bool = False
+    placements: Callable[[Any], tuple[Placement, ...]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,14 +56,19 @@ class Answer:
     label: str | None = None
 
 
-def engine(name: str) -> Engine:
+def engine(name: str, compute_units: ComputeUnits = "CPU_ONLY") -> Engine:
     """The engine `reference` (our evaluator) or `coreml`; raises ManifestError where it cannot run here."""
     if name == "reference":
         return Engine(name="the reference evaluator", load=_load_evaluator)
     if name != "coreml":
         raise ManifestError(f"no engine is called {name!r}", fix=f"choose one of {', '.join(ENGINES)}")
     coreml.require()
-    return Engine(name=f"Core ML ({coreml.machine()})", load=coreml.CoreML, apart=True)
+    return Engine(
+        name=f"Core ML ({coreml.machine()})",
+        load=partial(coreml.CoreML, compute_units=compute_units),
+        apart=True,
+        placements=coreml.placements,
+    )
 
 
 def _load_evaluator(path: Path) -> Predictor:
@@ -70,15 +77,19 @@ def _load_evaluator(path: Path) -> Predictor:
     return load_model(path)
 
 
-def ask(predictor: Predictor, interface: Interface, inputs: Tensors) -> Answer:
-    """Give one sample to a loaded model, pictures as PIL images, and read its answer by the interface.
-
-    Raises EvaluationError where an output is missing or a classifier's labels are not the interface's.
-    """
-    fed = {
+def fed(interface: Interface, inputs: Tensors) -> dict[str, Any]:
+    """One sample as a loaded model takes it, pictures as PIL images."""
+    return {
         spec.name: Image.fromarray(inputs[spec.name]) if isinstance(spec, ImageInput) else inputs[spec.name]
         for spec in interface.inputs
     }
+
+
+def ask(predictor: Predictor, interface: Interface, inputs: Tensors) -> Answer:
+    """Give one sample to a loaded model, and read its answer by the interface.
+
+    Raises EvaluationError where an output is missing or a classifier's labels are not the interface's.
+    """
     classifier = interface.classifier
     names = [output.name for output in interface.outputs]
     first = names[0]
@@ -86,7 +97,7 @@ def ask(predictor: Predictor, interface: Interface, inputs: Tensors) -> Answer:
         names[0] = first = classifier.probabilities_name
         names.append(classifier.predicted_feature_name)
     inner = predictor.activation_input(first)
-    answered = predictor.predict(fed, outputs=[*names, inner[0]] if inner else names)
+    answered = predictor.predict(fed(interface, inputs), outputs=[*names, inner[0]] if inner else names)
     missing = [name for name in names if name not in answered]
     if missing:
         raise EvaluationError(

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from converter.errors import ValidationError
-from converter.model import Activation, Interface, Precision, Reference, Sample
+from converter.model import Activation, ComputeUnits, Interface, Precision, Reference, Sample
 from converter.plain import from_plain, to_plain
 from converter.validate.check import Answers
 from converter.validate.engines import Answer
@@ -50,6 +50,7 @@ class References:
     gates: Gates
     reference: Reference
     candidates: tuple[Candidate, ...]
+    compute_units_required: tuple[ComputeUnits, ...] = ()
 
 
 def write_references(path: Path, references: References) -> None:
@@ -114,6 +115,7 @@ def _flatten(references: References) -> tuple[dict[str, np.ndarray], dict[str, A
         "model": references.model,
         "interface": to_plain(references.interface),
         "gates": to_plain(references.gates),
+        "compute_units_required": to_plain(references.compute_units_required),
         "engine": reference.engine,
         "scores_activation": reference.scores_activation,
         "samples": [sample.name for sample in reference.samples],
@@ -153,6 +155,9 @@ def _restore(described: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
         model=described["model"],
         interface=from_plain(Interface, described["interface"]),
         gates=from_plain(Gates, described["gates"]),
+        compute_units_required=from_plain(
+            tuple[ComputeUnits, ...], described.get("compute_units_required", [])
+        ),  # files of earlier releases have none
         reference=Reference(
             samples=tuple(
                 Sample(name=name, inputs=below(f"inputs/{index}/")) for index, name in enumerate(described["samples"])

@@ -10,7 +10,7 @@ from converter.package.dist import RECORD, REPORT
 from converter.package.record import read_record
 from converter.report import figures, summary
 from converter.workflow import annotations
-from converter.workflow.annotations import Annotation, Annotations
+from converter.workflow.annotations import Annotation, Annotations, Level
 from converter.workflow.files import write_outputs, write_summary
 
 
@@ -54,9 +54,12 @@ def checked(step: Annotations, record: ValidationRecord, dist: Path, written: Pa
         write_outputs({"record": str(written.absolute())})
     places = {model.name: model.place for model in read_record(dist).models}
     for file in record.files:
-        if not file.passed:
-            title = f"{file.file} failed on {file.engine}"
-            step.add(Annotation.at("error", places.get(file.model, ""), figures.why(file), title=title))
+        if file.passed:
+            continue
+        units = f", {file.compute_units}" if record.engine == "coreml" else ""
+        title = f"{file.file} {'failed' if file.required else 'did not pass'} on {file.engine}{units}"
+        level: Level = "error" if file.required else "notice"
+        step.add(Annotation.at(level, places.get(file.model, ""), figures.why(file), title=title))
     _summarize(lambda: summary.of_validation(record))
 
 

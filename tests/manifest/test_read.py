@@ -247,6 +247,8 @@ WRONG = [
     (model("validate: {seeds: 0}"), "4:23", "write at least 1"),
     (model("validate: {gates: {psnr: 3}}"), "4:24", "did you mean `psnr_db`?"),
     (model("validate: {gates: {top1: 2}}"), "4:30", "write at most 1"),
+    (model("validate: {compute_units_required: [GPU]}"), "4:41", "choose ALL, CPU_ONLY, CPU_AND_GPU or CPU_AND_NE"),
+    (model("validate: {compute_units_required: ALL}"), "4:40", "a list is expected"),
     (model("validate: {samples: [dog.jpg]}"), "4:26", "there is no file dog.jpg"),
     (model("validate: {samples: cat.jpg}"), "4:25", "a list is expected"),
     (model("classifier: {}\n    validate: {labelled: {path: heldout.npz}}"), "5:26", "the labelled set has no gate"),

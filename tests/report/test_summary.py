@@ -4,7 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from converter.model import CheckedFile, Plan, PlannedShard, Published, PublishedFile, ValidationRecord
+from converter.model import (
+    CheckedFile,
+    Placement,
+    Plan,
+    PlannedShard,
+    Published,
+    PublishedFile,
+    Times,
+    ValidationRecord,
+)
 from converter.report import summary
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -73,9 +82,22 @@ def test_the_summary_of_checking_again_is_the_golden_one(classifier, failed):
         )
         for record in (classifier, failed)
     ]
-    files.append(
-        replace(files[0], model="hangs", file="hangs/hangs.mlmodel", validation=None, error="no answer\nat all")
+    files[0] = replace(
+        files[0],
+        times=Times(load_s=1.25, predict_s=0.00345, predictions=10),
+        placements=(
+            Placement(op_type="conv", name="features", preferred="CPU", supported=("CPU",), cost=0.9),
+            Placement(op_type="softmax", name="probabilities", preferred="CPU", supported=("CPU",), cost=0.1),
+        ),
     )
+    files[1] = replace(files[1], drift=files[0].validation.metrics, at_fault="the conversion")
+    files.append(
+        replace(
+            files[1], model="hangs", file="hangs/hangs.mlmodel", validation=None, error="no answer\nat all", at_fault=""
+        )
+    )
+    files.append(replace(files[2], required=False, compute_units="ALL", error="no answer within 120 s"))
+    files.append(replace(files[0], required=False, compute_units="ALL"))
     record = ValidationRecord(
         engine="coreml", machine="macOS 15.1, Apple M1", versions={}, commit="abc", files=tuple(files), seconds=1.0
     )

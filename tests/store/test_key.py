@@ -46,6 +46,10 @@ CHANGES = {
     "a remote file": (said("0" * 64, "1" * 64), {"seen"}),
     "an argument": (said("width: 8", "width: 16"), {"made"}),
     "a gate": (said("min_accuracy: 0.5", "min_accuracy: 0.6"), {"made"}),
+    "a required compute unit": (
+        said("min_accuracy: 0.5}", "min_accuracy: 0.5}\n      compute_units_required: [ALL]"),
+        {"made"},
+    ),
     "a size": (said("size: 8", "size: 16"), {"made"}),
     "a label's file": (said("labels: labels.txt", "labels: [cat, dog]"), {"made"}),
     "formats": (said("formats: [mlmodel]", "formats: [mlpackage]"), {"made"}),

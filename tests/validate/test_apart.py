@@ -15,12 +15,12 @@ from onnx import helper as h
 
 import converter
 from converter.cli import main
-from converter.errors import EvaluationError
+from converter.errors import EvaluationError, TimeLimitError
 from converter.model import Interface, Output, Reference, Sample, TensorInput, ValidationRecord
 from converter.package.checksums import sha256
 from converter.plain import from_plain
-from converter.validate.apart import answers_apart
-from converter.validate.coreml import CoreML
+from converter.validate.apart import Limits, ask_apart
+from converter.validate.coreml import CoreML, placements
 from converter.validate.engines import Engine
 from converter.validate.gates import Gates
 from converter.validate.references import References, write_references
@@ -85,6 +85,7 @@ models:
   - name: seen
     source: {onnx: {path: seen.onnx, sha256: SEEN}}
     formats: [mlmodel]
+    validate: {compute_units_required: [ALL]}
     inputs: [{name: image, image: {size: 4, color: RGB, normalize: {mean: [0.5, 0.4, 0.3], std: [0.2, 0.3, 0.4]}}}]
     classifier: {labels: [left, "right, not left", "3"], softmax: true}
   - name: counted
@@ -131,27 +132,59 @@ def test_a_real_folder_is_checked_with_what_the_lock_brings(lean, dist, tmp_path
     lean()
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
-    done = validated(dist, "--engine", "coreml", "--record", tmp_path / "validation.json")
+    units = "--compute-units=CPU_ONLY"
+    done = validated(dist, "--engine", "coreml", units, "--record", tmp_path / "validation.json")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 of 2 files passed on coreml" in done.stdout
     record = from_plain(ValidationRecord, json.loads((tmp_path / "validation.json").read_text()))
-    assert [file.file for file in record.files] == ["seen/seen.mlmodel", "counted/counted.mlpackage.zip"]
+    assert [(file.file, file.compute_units, file.required) for file in record.files] == [
+        ("seen/seen.mlmodel", "CPU_ONLY", True),
+        ("seen/seen.mlmodel", "ALL", True),  # the manifest says so
+        ("counted/counted.mlpackage.zip", "CPU_ONLY", True),
+    ]
     assert record.passed
     assert "2 of 2 files passed" in (tmp_path / "summary.md").read_text()
     assert record.versions["coremltools"]
-    assert all(len(file.sha256) == 64 and file.compute_units == "CPU_ONLY" for file in record.files)
+    for file in record.files:
+        assert len(file.sha256) == 64
+        assert file.drift[0].psnr_db == np.inf, "the same evaluator answers for both"
+        assert 0 < file.times.load_s < 600
+        assert 0 < file.times.predict_s < 60
+        assert 1 <= file.times.predictions <= 10
+    layers, everywhere, operations = (file.placements for file in record.files)
+    assert [(layer.op_type, layer.preferred, layer.cost) for layer in layers][-1] == ("softmaxND", "CPU", None)
+    assert {layer.preferred for layer in everywhere} == {"Neural Engine"}
+    assert {operation.cost for operation in operations} == {0.5}
+    assert {"add", "const"} & {operation.op_type for operation in operations} == {"add"}
 
 
 def test_a_failure_has_its_exit_code_and_the_next_model_goes_on(lean, dist, tmp_path, monkeypatch):
     lean()
-    monkeypatch.setenv("STAND_IN_FAULTS", '{"seen.mlmodel": "abort", "counted.mlpackage": "segfault"}')
-    done = validated(dist, "--engine", "coreml", "--record", tmp_path / "validation.json")
+    faults = {
+        "seen.mlmodel CPU_ONLY": "abort",
+        "seen.mlmodel CPU_AND_GPU": "raise",
+        "counted.mlpackage CPU_ONLY": "segfault",
+        "counted.mlpackage CPU_AND_GPU": "kill",
+    }
+    monkeypatch.setenv("STAND_IN_FAULTS", json.dumps(faults))
+    done = validated(dist, "--engine=coreml", "--compute-units=CPU_AND_GPU", "--record", tmp_path / "validation.json")
     assert done.returncode == 5
     assert "ended by SIGABRT\n    *** Terminating app due to uncaught exception" in done.stdout
     assert "CoreFoundation" not in done.stdout
+    assert "seen.mlmodel: not passed on Core ML (Linux, x86_64), CPU_AND_GPU (for information): sample" in done.stdout
+    assert "seen.mlmodel: passed 2 gates on Core ML (Linux, x86_64), ALL\n" in done.stdout
     assert "0 of 2 files passed" in done.stdout
+    assert "; for information, 0 of 2 checks on other compute units did\n" in done.stdout
     record = from_plain(ValidationRecord, json.loads((tmp_path / "validation.json").read_text()))
-    assert ["SIGABRT" in record.files[0].error, "SIGSEGV" in record.files[1].error] == [True, True]
+    ends = [(file.passed, file.required, file.error.partition("\n")[0]) for file in record.files]
+    ended = "the worker process was ended by"
+    assert ends == [
+        (False, True, f"{ended} SIGABRT"),
+        (False, False, 'sample seed 0: Core ML refuses: Error compiling model: "a stand-in for Core ML\'s words".'),
+        (True, True, ""),
+        (False, True, f"{ended} SIGSEGV"),
+        (False, False, f"{ended} SIGKILL, as happens when memory runs out"),
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -175,14 +208,16 @@ def saved(tmp_path_factory):
     return path
 
 
-def asked(saved: Path, timeout_s=120):
-    engine = Engine(name="Core ML", load=CoreML, apart=True)
-    return answers_apart(saved, saved.with_name("doubles.references.npz"), engine, timeout_s=timeout_s)
+def asked(saved: Path, **limits):
+    engine = Engine(name="Core ML", load=CoreML, apart=True, placements=placements)
+    return ask_apart(saved, saved.with_name("doubles.references.npz"), engine, Limits(**{"timeout_s": 120, **limits}))
 
 
 def test_answers_come_back_whole(lean, saved):
     lean()
-    (answer,) = asked(saved).samples
+    told = asked(saved)
+    assert (told.note, [operation.op_type for operation in told.placements]) == ("", ["add"])
+    (answer,) = told.answers.samples
     np.testing.assert_array_equal(answer.values["y"], 2 * np.arange(6).reshape(2, 3))
 
 
@@ -194,7 +229,7 @@ ASKED = "validate > doubles.mlpackage on Core ML > sample seed 0: "
     ("fault", "said"),
     [
         (
-            "abort",
+            "abort on load",
             LOADED + "the worker process was ended by SIGABRT\n    *** Terminating app due to uncaught exception",
         ),
         ("kill", LOADED + "the worker process was ended by SIGKILL, as happens when memory runs out"),
@@ -213,17 +248,46 @@ def test_each_end_is_an_error_with_its_words(lean, saved, monkeypatch, fault, sa
         assert "it printed:\n    E5RT: a stand-in for what Core ML prints\n  fix: " in str(caught.value)
 
 
-def test_a_hang_ends_with_the_time_that_it_has(lean, saved, monkeypatch):
+@pytest.mark.parametrize("fault", ["hang on load", "hang"])
+def test_a_hang_ends_with_the_time_that_it_has(lean, saved, monkeypatch, fault):
     lean()
-    monkeypatch.setenv("STAND_IN_FAULTS", '{"doubles.mlpackage": "hang"}')
-    with pytest.raises(EvaluationError, match="no answer within 4 s"):
+    monkeypatch.setenv("STAND_IN_FAULTS", json.dumps({"doubles.mlpackage": fault}))
+    with pytest.raises(EvaluationError, match="no answer within 4 s") as caught:
         asked(saved, timeout_s=4)
+    assert isinstance(caught.value.__cause__, TimeLimitError)
+    assert "--timeout" in caught.value.fix
+
+
+def test_a_file_that_eats_memory_ends_at_its_limit(lean, saved, monkeypatch):
+    lean()
+    monkeypatch.setenv("STAND_IN_FAULTS", '{"doubles.mlpackage": "eat"}')
+    with pytest.raises(EvaluationError, match=r"it took [\d.]+ GB of memory, and may take 1 GB") as caught:
+        asked(saved, memory_bytes=1_000_000_000)
+    assert "--memory-limit" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("plan refused", 'Core ML refuses: Error compiling model: "a stand-in for Core ML\'s words".'),
+        ("plan aborts", "the worker process was ended by SIGABRT"),
+        ("plan hangs", "no answer within 0.2 s"),
+    ],
+)
+def test_a_compute_plan_that_is_not_to_be_had_is_a_note(lean, saved, monkeypatch, fault, said):
+    lean()
+    monkeypatch.setenv("STAND_IN_FAULTS", json.dumps({"doubles.mlpackage": fault}))
+    told = asked(saved, plan_s=0.2 if fault == "plan hangs" else 60)
+    assert told.note == f"where its operations would run is not known: {said}"
+    assert told.plan_hung == (fault == "plan hangs")
+    assert told.times.predictions == 10
+    assert told.answers.samples[0].values["y"].shape == (2, 3)
 
 
 @pytest.mark.parametrize(("fault", "shape"), [("nan", (2, 3)), ("wrong shape", (1, 2, 3))])
 def test_wrong_answers_are_answers_and_judged_by_the_gates(lean, saved, monkeypatch, fault, shape):
     lean()
     monkeypatch.setenv("STAND_IN_FAULTS", json.dumps({"doubles.mlpackage": fault}))
-    (answer,) = asked(saved).samples
+    (answer,) = asked(saved).answers.samples
     assert answer.values["y"].shape == shape
     assert np.isnan(answer.values["y"]).all() == (fault == "nan")

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,8 +9,10 @@ from unittest import mock
 import coremltools
 import numpy as np
 import pytest
+from coremltools.models import compute_device, compute_plan
 
 from converter.errors import EvaluationError, ManifestError
+from converter.model import Placement
 from converter.validate import coreml
 
 
@@ -29,6 +32,14 @@ def test_a_model_is_loaded_from_its_path_for_the_cpu_alone(model):
 def test_other_compute_units_can_be_asked_for(model):
     coreml.CoreML(Path("net.mlpackage"), "CPU_AND_GPU")
     assert model.call_args.kwargs["compute_units"] is coremltools.ComputeUnit.CPU_AND_GPU
+
+
+def test_the_time_of_loading_is_core_mls_own(model, monkeypatch):
+    """Without the import of coremltools, which takes seconds."""
+    clock = iter(range(0, 100, 10))
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    model.side_effect = lambda *_, **settings: next(clock)
+    assert coreml.CoreML(Path("net.mlpackage")).load_s == 20
 
 
 def test_inputs_are_handed_over_in_a_dictionary_of_their_own(model):
@@ -66,6 +77,132 @@ def test_a_model_that_core_ml_refuses_to_load_is_an_error_at_once(model):
     model.side_effect = refuse
     with pytest.raises(EvaluationError, match=r"^Core ML refuses: Error compiling model: y"):
         coreml.CoreML(Path("net.mlmodel"))
+
+
+def value(name):
+    return compute_plan.MLModelStructureProgramNamedValueType(
+        name=name, type=compute_plan.MLModelStructureProgramValueType()
+    )
+
+
+def operation(operator_name, name, *blocks):
+    return compute_plan.MLModelStructureProgramOperation(
+        inputs={}, operator_name=operator_name, outputs=[value(name)] if name else [], blocks=list(blocks), __proxy__=0
+    )
+
+
+def block(*operations):
+    return compute_plan.MLModelStructureProgramBlock(inputs=[], operations=list(operations), output_names=[])
+
+
+def program(*operations):
+    main = compute_plan.MLModelStructureProgramFunction(inputs=[], block=block(*operations))
+    return structure(program=compute_plan.MLModelStructureProgram(functions={"main": main}))
+
+
+def network(*layers):
+    made = [
+        compute_plan.MLModelStructureNeuralNetworkLayer(
+            name=name, type=kind, input_names=[], output_names=[], __proxy__=0
+        )
+        for kind, name in layers
+    ]
+    return structure(neuralnetwork=compute_plan.MLModelStructureNeuralNetwork(layers=made))
+
+
+def structure(**kinds):
+    return compute_plan.MLModelStructure(**{"neuralnetwork": None, "program": None, "pipeline": None, **kinds})
+
+
+def usage(*devices):
+    devices = [mock.create_autospec(device, instance=True) for device in devices]
+    return compute_plan.MLComputePlanDeviceUsage(preferred_compute_device=devices[0], supported_compute_devices=devices)
+
+
+CPU, GPU = compute_device.MLCPUComputeDevice, compute_device.MLGPUComputeDevice
+NE = compute_device.MLNeuralEngineComputeDevice
+
+
+@pytest.fixture
+def plan(model, monkeypatch):
+    """coremltools' own plan, signatures held; its structure is made of coremltools' own records."""
+    model.return_value.get_compiled_model_path.return_value = "/tmp/net.mlmodelc"
+    found = mock.create_autospec(compute_plan.MLComputePlan, instance=True)
+    spec = mock.create_autospec(compute_plan.MLComputePlan)
+    spec.load_from_path.return_value = found
+    monkeypatch.setattr(compute_plan, "MLComputePlan", spec)
+    found.loaded = spec.load_from_path
+    return found
+
+
+def test_a_plan_is_asked_for_by_the_compiled_model_and_for_the_same_compute_units(plan):
+    plan.model_structure = network()
+    assert coreml.placements(coreml.CoreML(Path("net.mlpackage"), "CPU_AND_NE")) == ()
+    plan.loaded.assert_called_once_with("/tmp/net.mlmodelc", coremltools.ComputeUnit.CPU_AND_NE)
+
+
+def test_a_program_is_placed_operation_by_operation_with_those_inside_and_without_constants(plan):
+    plan.model_structure = program(
+        operation("const", "weight"),
+        operation("ios16.conv", "features"),
+        operation("ios16.while_loop", "", block(operation("const", "one"), operation("ios16.add", "counter"))),
+    )
+    usages = {"ios16.conv": usage(NE, CPU, GPU), "ios16.add": usage(CPU)}
+    plan.get_compute_device_usage_for_mlprogram_operation.side_effect = lambda o: usages.get(o.operator_name)
+    costs = {"ios16.conv": compute_plan.MLComputePlanCost(weight=0.75)}
+    plan.get_estimated_cost_for_mlprogram_operation.side_effect = lambda o: costs.get(o.operator_name)
+    assert coreml.placements(coreml.CoreML(Path("net.mlpackage"))) == (
+        Placement(
+            op_type="conv",
+            name="features",
+            preferred="Neural Engine",
+            supported=("Neural Engine", "CPU", "GPU"),
+            cost=0.75,
+        ),
+        Placement(op_type="while_loop", name="", preferred=None),
+        Placement(op_type="add", name="counter", preferred="CPU", supported=("CPU",)),
+    )
+
+
+def test_a_network_is_placed_layer_by_layer_and_without_costs(plan):
+    plan.model_structure = network(("convolution", "features"), ("softmaxND", "probabilities"))
+    usages = {"features": usage(GPU, CPU)}
+    plan.get_compute_device_usage_for_neuralnetwork_layer.side_effect = lambda layer: usages.get(layer.name)
+    assert coreml.placements(coreml.CoreML(Path("net.mlmodel"))) == (
+        Placement(op_type="convolution", name="features", preferred="GPU", supported=("GPU", "CPU")),
+        Placement(op_type="softmaxND", name="probabilities", preferred=None),
+    )
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (
+            lambda plan: setattr(plan.loaded, "side_effect", RuntimeError("needs macOS 14.4")),
+            "Core ML refuses: needs macOS 14.4",
+        ),
+        (
+            lambda plan: setattr(plan.get_estimated_cost_for_mlprogram_operation, "side_effect", KeyError("x")),
+            "Core ML refuses: KeyError: 'x'",
+        ),
+        (
+            lambda plan: setattr(
+                plan.get_compute_device_usage_for_mlprogram_operation,
+                "side_effect",
+                lambda _: usage(compute_device.MLComputeDevice),
+            ),
+            "a compute device that is not known",
+        ),
+        (lambda plan: setattr(plan, "model_structure", structure()), "neither a program nor a neural network"),
+    ],
+)
+def test_a_plan_that_cannot_be_read_is_an_error_with_its_words(plan, spoil, said):
+    plan.model_structure = program(operation("ios16.add", "y"))
+    plan.get_estimated_cost_for_mlprogram_operation.return_value = None
+    plan.get_compute_device_usage_for_mlprogram_operation.return_value = None
+    spoil(plan)
+    with pytest.raises(EvaluationError, match=said):
+        coreml.placements(coreml.CoreML(Path("net.mlpackage")))
 
 
 class Finder:

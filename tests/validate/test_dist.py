@@ -23,11 +23,14 @@ from converter.model import (
 from converter.package.checksums import artifact
 from converter.package.record import read_record, to_json
 from converter.plain import from_plain
+from converter.report.checked import words
 from converter.validate import dist as dist_module
 from converter.validate import reference_of, store, validate
-from converter.validate.dist import validate_dist, validation_record, words, write_validation
+from converter.validate.apart import Limits
+from converter.validate.dist import validate_dist, validation_record, write_validation
 from converter.validate.references import read_references, write_references
 
+LIMITS = Limits(timeout_s=60)
 PASSED = Validation(engine="", metrics=(), gates=(), accuracy=None, reference_accuracy=None, seconds=0.0)
 
 
@@ -61,7 +64,9 @@ def finished(source, stand_in, tmp_path: Path, monkeypatch):
     monkeypatch.setattr("converter.validate._check", lambda path: None)  # it is no model that would be checked
     held = tmp_path / "held.npz"
     np.savez(held, image=np.zeros((3, 32, 32, 3), np.uint8), labels=[0, 1, 2])
-    options = ValidationOptions(seeds=6, labelled={"path": "held.npz", "max_accuracy_drop": 0.0})
+    options = ValidationOptions(
+        seeds=6, labelled={"path": "held.npz", "max_accuracy_drop": 0.0}, compute_units_required=["ALL"]
+    )
     folder = tmp_path / "dist" / "small"
     folder.mkdir(parents=True)
     reference = reference_of(source, Attachments(labelled=held), seeds=options.seeds)
@@ -88,7 +93,7 @@ def finished(source, stand_in, tmp_path: Path, monkeypatch):
 
 
 def checked(finished):
-    return validate_dist(finished.dist, "reference", timeout_s=60)
+    return validate_dist(finished.dist, "reference", limits=LIMITS)
 
 
 def test_every_attempts_answers_are_stored_and_nothing_else_is_left(finished):
@@ -96,6 +101,7 @@ def test_every_attempts_answers_are_stored_and_nothing_else_is_left(finished):
     assert (artifact.path, artifact.published) == ("small/small.references.npz", False)
     stored = read_references(finished.folder / "small.references.npz")
     assert [candidate.file for candidate in stored.candidates] == ["small.mlmodel", "small.mlpackage"]
+    assert stored.compute_units_required == ("ALL",)
     assert all(len(candidate.answers.samples) == 9 for candidate in stored.candidates)
     assert sorted(path.name for path in finished.folder.iterdir()) == [
         "small.mlmodel",
@@ -172,7 +178,7 @@ def test_a_folder_without_a_record_is_refused(tmp_path: Path, content):
     if content is not None:
         (tmp_path / "build.json").write_text(content)
     with pytest.raises(OutputError, match=r"holds no build\.json|build\.json cannot be read"):
-        validate_dist(tmp_path, "reference", timeout_s=60)
+        validate_dist(tmp_path, "reference", limits=LIMITS)
 
 
 def rewritten(finished, **changes):
@@ -248,7 +254,12 @@ def test_the_record_comes_back_from_its_file(finished, tmp_path: Path):
 def test_core_ml_is_refused_before_anything_is_read(tmp_path: Path, monkeypatch):
     monkeypatch.setattr("sys.platform", "linux")
     with pytest.raises(ManifestError, match="needs macOS"):
-        validate_dist(tmp_path, "coreml", timeout_s=60)
+        validate_dist(tmp_path, "coreml", limits=LIMITS)
+
+
+def test_compute_units_are_refused_where_the_engine_knows_none(tmp_path: Path):
+    with pytest.raises(ManifestError, match="the engine reference knows no compute units"):
+        validate_dist(tmp_path, "reference", compute_units=("ALL",), limits=LIMITS)
 
 
 def test_samples_that_do_not_fit_name_the_model(source, tmp_path: Path):

@@ -1,3 +1,4 @@
+import json
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,7 @@ def kept(source, stand_in):
         model="small",
         interface=replace(source.interface, inputs=(flexible, tensor)),
         gates=Gates(psnr_db=50, min_accuracy=0.1),
+        compute_units_required=("CPU_AND_NE", "ALL"),
         reference=asked,
         candidates=(
             Candidate(file="small-direct.mlmodel", precision="float32", answers=given[0]),
@@ -44,6 +46,7 @@ def test_what_is_written_is_read_back(kept, tmp_path: Path):
     write_references(tmp_path / "r.npz", kept)
     found = read_references(tmp_path / "r.npz")
     assert (found.model, found.interface, found.gates) == (kept.model, kept.interface, kept.gates)
+    assert found.compute_units_required == ("CPU_AND_NE", "ALL")
     for one, two in zip(kept.reference.samples, found.reference.samples, strict=True):
         assert one.name == two.name
         np.testing.assert_array_equal(one.inputs["image"], two.inputs["image"])
@@ -112,6 +115,19 @@ def rewrite(path: Path, name: str, content: bytes) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         for entry, old in members.items():
             archive.writestr(entry, content if entry == name else old)
+
+
+def test_a_file_of_before_there_were_required_compute_units_is_read(kept, tmp_path: Path):
+    path = tmp_path / "r.npz"
+    write_references(path, kept)
+    with zipfile.ZipFile(path) as archive:
+        described = json.loads(archive.read("check.json"))
+    del described["compute_units_required"]
+    rewrite(path, "check.json", json.dumps(described).encode())
+    assert read_references(path).compute_units_required == ()
+    rewrite(path, "check.json", json.dumps({**described, "compute_units_required": ["TPU"]}).encode())
+    with pytest.raises(ValidationError, match="'TPU' is none of"):
+        read_references(path)
 
 
 @pytest.mark.parametrize(

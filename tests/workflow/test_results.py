@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from converter.cli import main
+from converter.model import CheckedFile, Validation, ValidationRecord
+from converter.workflow import Annotations, results
 
 ROOT = Path(__file__).parent.parent.parent
+GOOD = Validation(engine="", metrics=(), gates=(), accuracy=None, reference_accuracy=None, seconds=0.0)
 TOKEN = "ghs_0123456789abcdefghijABCDEFGHIJ012345"
 
 MANIFEST = """
@@ -157,6 +160,25 @@ def test_a_folder_that_does_not_answer_again_is_annotated(built, step, runner, c
     assert issue.properties["title"].startswith("good/good.mlmodel failed on ")
     assert "sha256" in issue.message
     assert "### `good/good.mlmodel` failed" in step.summary
+
+
+def test_what_is_information_is_a_notice_and_what_is_required_an_error(built, step):
+    required = CheckedFile(
+        model="good", file="good/good.mlmodel", sha256="", engine="Core ML (a Mac)", error="no answer within 600 s"
+    )
+    informs = replace(required, compute_units="ALL", required=False, error="no answer within 120 s")
+    passing = replace(required, compute_units="CPU_AND_GPU", error="", validation=GOOD)
+    files = (informs, required, passing)
+    record = ValidationRecord(engine="coreml", machine="a Mac", versions={}, commit="", files=files, seconds=1.0)
+    annotations = Annotations()
+    results.checked(annotations, record, built[0].folder / "workspace/apps/out", None)
+    error, notice = annotations.lines()
+    assert error.startswith("::error ")
+    assert error.endswith("title=good/good.mlmodel failed on Core ML (a Mac)%2C CPU_ONLY::no answer within 600 s")
+    assert notice.startswith("::notice ")
+    assert notice.endswith("title=good/good.mlmodel did not pass on Core ML (a Mac)%2C ALL::no answer within 120 s")
+    assert "## 0 of 1 files passed" in step.summary
+    assert "### `good/good.mlmodel` did not pass on `ALL`" in step.summary
 
 
 def test_a_plan_is_summed_up(step, capsys, outputs):

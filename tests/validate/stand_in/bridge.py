@@ -1,6 +1,7 @@
 """What coremltools' MLModel calls of Core ML, answered by the reference evaluator, or wrongly where a test says so.
 
-STAND_IN_FAULTS is JSON: the name of a model file and what goes wrong with it, one of FAULTS below.
+STAND_IN_FAULTS is JSON: the name of a model file, alone or with a compute unit (`net.mlmodel ALL`), and what goes wrong
+with it, one of FAULTS below.
 """
 
 import json
@@ -52,6 +53,13 @@ def _refuse(*_):
     raise RuntimeError('Error compiling model: "a stand-in for Core ML\'s words".')
 
 
+def _eat(*_):
+    eaten = []
+    while len(eaten) < 128:  # 4 GB, were it not ended before
+        eaten.append(b"x" * (32 << 20))
+        time.sleep(0.05)
+
+
 def _nan(blank):
     return {name: np.full_like(value, np.nan) for name, value in blank.items()}
 
@@ -74,12 +82,17 @@ def _blank(path):
 
 FAULTS = {  # where it happens, and what
     "hang on load": ("load", _hang),
+    "abort on load": ("load", _abort),
     "refuse": ("load", _refuse),
     "hang": ("predict", _hang),
     "abort": ("predict", _abort),
     "kill": ("predict", _kill),
     "segfault": ("predict", _segfault),
+    "eat": ("predict", _eat),
     "raise": ("predict", _refuse),
+    "plan hangs": ("plan", _hang),
+    "plan aborts": ("plan", _abort),
+    "plan refused": ("plan", _refuse),
     "nan": ("answer", _nan),
     "wrong name": ("answer", _wrong_name),
     "wrong shape": ("answer", _wrong_shape),
@@ -88,13 +101,10 @@ FAULTS = {  # where it happens, and what
 
 class _MLModelProxy:
     def __init__(self, path, compute_units, function_name, optimization_hints, asset):
-        faults = json.loads(os.environ.get("STAND_IN_FAULTS", "{}"))
-        self._where, self._fault = FAULTS[faults[Path(path).name]] if Path(path).name in faults else ("", None)
-        if compute_units != "CPU_ONLY":
-            raise RuntimeError(f"{compute_units}: a stand-in has no other compute unit than the CPU")
+        self._path = path
+        self._where, self._fault = _fault_of(path, compute_units)
         if self._where == "load":
             self._fault()
-        self._path = path
         if not self._where:
             _asked(path, None)
 
@@ -102,12 +112,109 @@ class _MLModelProxy:
     def maximum_supported_specification_version():
         return 10
 
+    def get_compiled_model_path(self):
+        return f"{self._path}c"  # as long as this lives; nothing is compiled here
+
+    @staticmethod
+    def get_compute_plan(path, compute_units):
+        from coremltools.models.compute_plan import MLComputePlan
+
+        where, fault = _fault_of(path.removesuffix("c"), compute_units)
+        if where == "plan":
+            fault()
+        return MLComputePlan(_MLComputePlanProxy(path.removesuffix("c"), compute_units))
+
     def predict(self, data, state):
         if self._where == "predict":
             self._fault()
         if self._where == "answer":
             return self._fault(_blank(self._path))
+        if self._where == "plan":
+            return _blank(self._path)
         return _asked(self._path, data)
+
+
+def _fault_of(path, compute_units):
+    faults = json.loads(os.environ.get("STAND_IN_FAULTS", "{}"))
+    name = Path(path).name
+    fault = faults.get(f"{name} {compute_units}", faults.get(name))
+    return FAULTS[fault] if fault else ("", None)
+
+
+class _MLComputePlanProxy:
+    """A plan by which every operation or layer runs on the first device of its compute units, at the same cost."""
+
+    def __init__(self, path, compute_units):
+        import coremltools
+
+        self._spec = coremltools.utils.load_spec(path)
+        self._compute_units = compute_units
+
+    @property
+    def model_structure(self):
+        from coremltools.models import compute_plan as plan
+
+        if self._spec.WhichOneof("Type") != "mlProgram":
+            kind = self._spec.WhichOneof("Type")
+            layers = [
+                plan.MLModelStructureNeuralNetworkLayer(
+                    name=layer.name,
+                    type=layer.WhichOneof("layer"),
+                    input_names=list(layer.input),
+                    output_names=list(layer.output),
+                    __proxy__=None,
+                )
+                for layer in getattr(self._spec, kind).layers
+            ]
+            network = plan.MLModelStructureNeuralNetwork(layers=layers)
+            return plan.MLModelStructure(neuralnetwork=network, program=None, pipeline=None)
+        (function,) = self._spec.mlProgram.functions.values()
+        (block,) = function.block_specializations.values()
+        operations = [
+            plan.MLModelStructureProgramOperation(
+                inputs={},
+                operator_name=operation.type
+                if operation.type == "const"
+                else f"{function.opset.lower()}.{operation.type}",
+                outputs=[
+                    plan.MLModelStructureProgramNamedValueType(
+                        name=output.name, type=plan.MLModelStructureProgramValueType()
+                    )
+                    for output in operation.outputs
+                ],
+                blocks=[],
+                __proxy__=None,
+            )
+            for operation in block.operations
+        ]
+        main = plan.MLModelStructureProgramFunction(
+            inputs=[], block=plan.MLModelStructureProgramBlock(inputs=[], operations=operations, output_names=[])
+        )
+        program = plan.MLModelStructureProgram(functions={"main": main})
+        return plan.MLModelStructure(neuralnetwork=None, program=program, pipeline=None)
+
+    def get_compute_device_usage_for_mlprogram_operation(self, operation):
+        return None if operation.operator_name == "const" else self._usage()
+
+    def get_compute_device_usage_for_neuralnetwork_layer(self, layer):
+        return self._usage()
+
+    def get_estimated_cost_for_mlprogram_operation(self, operation):
+        from coremltools.models.compute_plan import MLComputePlanCost
+
+        return None if operation.operator_name == "const" else MLComputePlanCost(weight=0.5)
+
+    def _usage(self):
+        from coremltools.models import compute_device as device
+        from coremltools.models.compute_plan import MLComputePlanDeviceUsage
+
+        devices = {
+            "CPU_ONLY": [device.MLCPUComputeDevice(_MLCPUComputeDeviceProxy())],
+            "CPU_AND_GPU": [device.MLGPUComputeDevice(_MLGPUComputeDeviceProxy())],
+        }
+        neural_engine = [device.MLNeuralEngineComputeDevice(_MLNeuralEngineComputeDeviceProxy())]
+        found = devices.get(self._compute_units, neural_engine)
+        return MLComputePlanDeviceUsage(preferred_compute_device=found[0], supported_compute_devices=found)
 
 
 _evaluators = []  # one serves all models of a process
@@ -130,9 +237,17 @@ def _asked(path, data):
     return answered
 
 
-class _Unused:
+class _MLCPUComputeDeviceProxy:
+    pass
+
+
+class _MLGPUComputeDeviceProxy:
+    pass
+
+
+class _MLNeuralEngineComputeDeviceProxy:
+    pass
+
+
+class _MLModelAssetProxy:
     """What else coremltools looks for in its bridge, and says so where it is not there."""
-
-
-_MLModelAssetProxy = _MLComputePlanProxy = _Unused
-_MLCPUComputeDeviceProxy = _MLGPUComputeDeviceProxy = _MLNeuralEngineComputeDeviceProxy = _Unused
