@@ -360,7 +360,9 @@ def _cache() -> Path:
     return Path(home) / "coreml-release"
 
 
-@commands.command(epilog=_examples("validate dist", "validate dist --engine coreml --record validation.json"))
+@commands.command(
+    epilog=_examples("validate dist", "validate dist --engine coreml --artifacts xcode --record validation.json")
+)
 @click.argument("dist", type=click.Path(path_type=Path, exists=True, file_okay=False), default="dist")
 @click.option(
     "--engine",
@@ -381,13 +383,22 @@ def _cache() -> Path:
 @click.option(
     "--record", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the results as JSON, too."
 )
-def validate(dist: Path, engine: str, timeout_s: float, record: Path | None) -> int:
+@click.option(
+    "--artifacts",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="With --engine coreml: let Xcode compile each file, too, into this folder, and ask classifiers by Vision.",
+)
+def validate(dist: Path, engine: str, timeout_s: float, record: Path | None, artifacts: Path | None) -> int:
     """Check a finished output folder again, against the references stored in it."""
     import time
 
+    from converter.validate import xcode
     from converter.validate.dist import forget_validation, validate_dist, validation_record, words, write_validation
     from converter.workflow import results
 
+    if artifacts:
+        xcode.require(artifacts, engine)
     if record:
         forget_validation(record)
     started, files = time.monotonic(), []
@@ -395,12 +406,14 @@ def validate(dist: Path, engine: str, timeout_s: float, record: Path | None) -> 
         click.echo(words(checked))
         files.append(checked)
     said = validation_record(dist, engine, files, time.monotonic() - started)
+    if artifacts:
+        said = xcode.with_xcode(said, dist, artifacts, timeout_s=timeout_s, say=click.echo)
     if record:
         write_validation(record, said)
     passed = sum(file.passed for file in said.files)
     click.echo(f"{dist}: {passed} of {len(files)} files passed on {engine} ({said.machine})")
     results.checked(_step(), said, dist, record)
-    return 0 if passed == len(files) else 5
+    return 0 if passed == len(files) and all(check.passed for check in said.app_checks) else 5
 
 
 @commands.command(epilog=_examples("predict mobilenet_v2.mlmodel --input image=photo.jpg"))

@@ -6,7 +6,7 @@ Not a template: the job on macOS writes one, too, and has no template engine.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from converter.model import ModelRecord, Plan, Published, ValidationRecord
+from converter.model import CompiledFile, ModelRecord, Plan, Published, ValidationRecord
 from converter.report import figures
 from converter.report.markdown import Markdown, block, code, escape, link
 
@@ -95,6 +95,11 @@ def of_validation(record: ValidationRecord) -> list[Piece]:
         if not file.passed:
             text = f"\n### {code(file.file)} failed\n\n{_told(figures.why(file))}"
             pieces.append(Piece(text, _FAILURE, file.file))
+    for check in record.app_checks:
+        if not check.passed:
+            place = "Xcode" if isinstance(check, CompiledFile) else f"Vision ({check.crop})"
+            text = f"\n### {code(check.file)} failed in {place}\n\n{_told(check.words)}"
+            pieces.append(Piece(text, _FAILURE, check.file))
     # a stable sort: all rows of the table stand together
     return sorted(pieces, key=lambda piece: piece.rank == _FAILURE)
 
