@@ -2,6 +2,7 @@
 
 coremlcompiler writes metadata.json by the rules of coremltools' mlmodel/src/DataType.cpp, in the form of files that
 Xcode 15 and later have made. The program crops as VNImageCropAndScaleOption says, and asks the reference evaluator.
+Both take, instead of a model, a file of JSON that stands for one: its `metadata`, and `weights` [H * W * C, classes].
 
 STAND_IN_XCODE is JSON: the name of a tool (compile, generate, swiftc, classify, or one that xcrun --find is asked for)
 and what goes wrong with it, one of FAULTS, or a change of metadata.json: a list of a path in it and the new value.
@@ -77,12 +78,21 @@ def compile_(model, folder):
     (shutil.copytree if model.is_dir() else shutil.copyfile)(model, compiled / model.name)
 
 
+def written(model):
+    """The JSON that stands for a model, in its file or in its package; None where it is a model."""
+    file = model / "model.json" if model.is_dir() else model
+    text = file.read_bytes() if file.is_file() else b""
+    return json.loads(text) if text.startswith(b"{") else None
+
+
 def generate(model, folder):
     name = model.stem.replace("-", "_")
     (folder / f"{name}.swift").write_text(f"import CoreML\n\nclass {name} {{}}\n")
 
 
 def metadata(model):
+    if stands := written(model):
+        return stands["metadata"]
     import coremltools
 
     spec = coremltools.utils.load_spec(str(model))
@@ -146,20 +156,35 @@ def bounds(*ranges):
 def classify(compiled, *asked):
     from PIL import Image
 
-    sys.path.insert(0, str(Path(__file__).parents[3]))
-    from converter.evaluate import load_model
-
     (saved,) = [one for one in Path(compiled).iterdir() if one.suffix in (".mlmodel", ".mlpackage")]
-    model = load_model(saved)
-    image = metadata(saved)[0]["inputSchema"][0]
-    size = int(image["width"]), int(image["height"])
-    outputs = {f["type"]: f["name"] for f in metadata(saved)[0]["outputSchema"]}
+    (told,) = metadata(saved)
+    image = told["inputSchema"][0]
+    answer = linear(written(saved)) if written(saved) else evaluated(saved, told)
     for option, picture in zip(asked[::2], asked[1::2], strict=True):
-        pixels = cropped(Image.open(picture), option, size)
-        classes = model.predict({image["name"]: pixels})[outputs["Dictionary"]]
+        pixels = cropped(Image.open(picture), option, (int(image["width"]), int(image["height"])))
+        classes = answer(pixels)
         highest = max(classes.values())
         tied = [label for label, value in classes.items() if value == highest]
         print(json.dumps({"picture": picture, "identifiers": tied, "confidence": float(highest)}))
+
+
+def linear(stands):
+    import numpy as np
+
+    def answer(pixels):
+        scores = np.asarray(pixels, np.float64).ravel() @ np.array(stands["weights"])
+        return dict(zip(stands["metadata"][0]["classLabels"], scores, strict=True))
+
+    return answer
+
+
+def evaluated(saved, told):
+    sys.path.insert(0, str(Path(__file__).parents[3]))
+    from converter.evaluate import load_model
+
+    model = load_model(saved)
+    outputs = {feature["type"]: feature["name"] for feature in told["outputSchema"]}
+    return lambda pixels: model.predict({told["inputSchema"][0]["name"]: pixels})[outputs["Dictionary"]]
 
 
 def cropped(picture, option, size):
