@@ -48,7 +48,10 @@ def with_xcode(
         else:
             seen.append(check)
     seconds = record.seconds + time.monotonic() - started
-    return replace(record, compiled=tuple(compiled), vision=tuple(seen), seconds=seconds)
+    record = replace(record, compiled=tuple(compiled), vision=tuple(seen), seconds=seconds)
+    passed = sum(check.passed for check in record.app_checks)
+    say(f"{artifacts}: {passed} of {len(record.app_checks)} checks passed in Xcode and Vision")
+    return record
 
 
 def words(check: CompiledFile | VisionCheck) -> str:

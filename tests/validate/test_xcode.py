@@ -221,6 +221,7 @@ def test_every_file_is_compiled_and_every_classifier_seen(dist, tools, tmp_path)
         "seen.mlpackage: Vision (centerCrop): 10 of 10 pictures are named as the source names them",
         "counted-up.mlpackage: compiled: counted-up/mlpackage/counted-up.mlmodelc.zip, "
         "counted-up/mlpackage/counted_up.swift",
+        f"{artifacts}: 5 of 5 checks passed in Xcode and Vision",
     ]
 
 
