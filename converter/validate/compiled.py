@@ -31,7 +31,7 @@ def differences(metadata: Path, references: References, format: Format) -> tuple
             "output": {feature["name"]: _given(feature) for feature in model["outputSchema"]},
         }
         labels = [str(label) for label in model["classLabels"]] if "classLabels" in model else None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise EvaluationError(
             f"the compiled model's {metadata.name} cannot be read: {type(error).__name__}: {error}"
         ) from error
@@ -110,7 +110,7 @@ def _given(feature: Mapping[str, Any]) -> _Facts:
     if facts["type"] == "Image":
         facts["color layout"] = feature["colorspace"]
         facts["size"] = _sides((int(feature["height"]), int(feature["width"])))
-        if feature["hasSizeFlexibility"] != "0":  # width comes first
+        if feature.get("hasSizeFlexibility", "0") != "0":  # width comes first
             facts["other sizes"] = (
                 _listed(size[::-1] for size in json.loads(feature["enumeratedSizes"]))
                 if "enumeratedSizes" in feature
@@ -119,7 +119,7 @@ def _given(feature: Mapping[str, Any]) -> _Facts:
     elif facts["type"] == "MultiArray":
         facts["dtype"] = feature["dataType"]
         facts["shape"] = _sides(json.loads(feature["shape"]))
-        if feature["hasShapeFlexibility"] != "0":
+        if feature.get("hasShapeFlexibility", "0") != "0":
             facts["other shapes"] = (
                 _listed(json.loads(feature["enumeratedShapes"]))
                 if "enumeratedShapes" in feature

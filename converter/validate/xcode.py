@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import re
 import shutil
 import tempfile
 import time
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from converter.errors import ConverterError, EvaluationError, ManifestError, OutputError
+from converter.errors import ConverterError, EvaluationError, ManifestError, OutputError, ValidationError
 from converter.model import Artifact, CompiledFile, Format, ValidationRecord, VisionCheck
 from converter.package.archive import unzipped, zip_package
 from converter.package.checksums import artifact
@@ -19,6 +20,7 @@ from converter.validate.compiled import differences
 from converter.validate.references import Candidate, References, read_references
 
 _COMPILER = ("xcrun", "coremlcompiler")
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]*")  # as the manifest takes them
 _Program = Callable[[], Path | ConverterError]
 
 
@@ -89,12 +91,24 @@ def _checks(dist: Path, artifacts: Path, timeout_s: float) -> Iterator[CompiledF
                 continue
             stored = f"{model.name}/{model.name}.references.npz"
             try:
-                references = read_references(dist / stored)
+                references = _references(dist / stored, model.name)
             except ConverterError as error:
                 yield CompiledFile(model=model.name, file=stored, problems=(str(error),))
                 continue
             for candidate in references.candidates:
                 yield from _file(dist, artifacts, references, candidate, program, timeout_s)
+
+
+def _references(stored: Path, model: str) -> References:
+    """The model's references. Raises ValidationError for names that would lead out of the folders, too.
+
+    The folder comes from a machine that has run models' code, and files are written by these names.
+    """
+    references = read_references(stored)
+    for name in (model, *(candidate.file for candidate in references.candidates)):
+        if not _NAME.fullmatch(name) or references.model != model:
+            raise ValidationError(f"{name!r} is no name of a model or file of its own", where=(str(stored),))
+    return references
 
 
 def _file(

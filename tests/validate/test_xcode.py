@@ -308,6 +308,23 @@ def test_references_that_cannot_be_read_fail_their_model_alone(dist, tools, tmp_
     ]
 
 
+@pytest.mark.parametrize(
+    ("model", "file"),
+    [("seen", "../seen.mlmodel"), ("../made", "seen.mlmodel"), ("seen", ".."), ("other", "seen.mlmodel")],
+)
+def test_names_that_lead_out_of_the_folder_are_refused(model, file, alone, seen, tools, tmp_path):
+    """The folder comes from a machine that has run models' code."""
+    precious = tmp_path / "made" / "mlmodel" / "precious.swift"
+    precious.parent.mkdir(parents=True)
+    precious.write_text("the user's own")
+    candidates = (replace(seen.candidates[0], file=file),)
+    write_references(alone / "seen" / "seen.references.npz", replace(seen, model=model, candidates=candidates))
+    record, _ = checked(alone, tmp_path / "made" / "xcode")
+    (compiled,) = record.compiled
+    assert "is no name of a model or file of its own" in compiled.words
+    assert precious.exists()
+
+
 def test_artifacts_that_cannot_be_written_end_it(dist, tools, tmp_path):
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "seen").write_text("a file")
