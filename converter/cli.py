@@ -361,7 +361,9 @@ def _cache() -> Path:
     return Path(home) / "coreml-release"
 
 
-@commands.command(epilog=_examples("validate dist", "validate dist --engine coreml --record validation.json"))
+@commands.command(
+    epilog=_examples("validate dist", "validate dist --engine coreml --artifacts xcode --record validation.json")
+)
 @click.argument("dist", type=click.Path(path_type=Path, exists=True, file_okay=False), default="dist")
 @click.option(
     "--engine",
@@ -398,6 +400,12 @@ def _cache() -> Path:
 @click.option(
     "--record", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the results as JSON, too."
 )
+@click.option(
+    "--artifacts",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="With --engine coreml: let Xcode compile each file, too, into this folder, and ask classifiers by Vision.",
+)
 def validate(
     dist: Path,
     engine: str,
@@ -405,6 +413,7 @@ def validate(
     compute_units: tuple[ComputeUnits, ...],
     memory_limit_gb: float | None,
     record: Path | None,
+    artifacts: Path | None,
 ) -> int:
     """Check a finished output folder again, against the references stored in it.
 
@@ -414,10 +423,13 @@ def validate(
     import time
 
     from converter.report.checked import total, words
+    from converter.validate import xcode
     from converter.validate.apart import limits_for
     from converter.validate.dist import forget_validation, validate_dist, validation_record, write_validation
     from converter.workflow import results
 
+    if artifacts:
+        xcode.require(artifacts, engine)
     if record:
         forget_validation(record)
     started, files = time.monotonic(), []
@@ -426,6 +438,8 @@ def validate(
         click.echo(words(checked))
         files.append(checked)
     said = validation_record(dist, engine, files, time.monotonic() - started)
+    if artifacts:
+        said = xcode.with_xcode(said, dist, artifacts, timeout_s=timeout_s, say=click.echo)
     if record:
         write_validation(record, said)
     click.echo(total(said, str(dist)))

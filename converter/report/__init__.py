@@ -130,9 +130,7 @@ def _scale(image: ImageInput) -> str:
 
 def _crop(image: ImageInput) -> str:
     """How much of the shorter side the model was made to see, as a share; empty where it is all of it."""
-    if not image.resize or image.resize.shorter_side <= min(image.size):
-        return ""
-    return figures.share(min(image.size) / image.resize.shorter_side)
+    return figures.share(image.central_share) if image.central_share < 1 else ""
 
 
 def _measured(name: str, value: float) -> str:

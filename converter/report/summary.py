@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from converter.model import CheckedFile, ModelRecord, Plan, Published, ValidationRecord
+from converter.model import CheckedFile, CompiledFile, ModelRecord, Plan, Published, ValidationRecord
 from converter.report import checked, figures
 from converter.report.markdown import Markdown, block, code, escape, link
 
@@ -98,6 +98,11 @@ def of_validation(record: ValidationRecord) -> list[Piece]:
             verdict = "failed" if file.required else "did not pass"
             text = f"\n### {code(file.file)} {verdict}{units}\n\n{_told(figures.why(file))}"
             pieces.append(Piece(text, _FAILURE if file.required else _REMARK, file.file))
+    for check in record.app_checks:
+        if not check.passed:
+            place = "Xcode" if isinstance(check, CompiledFile) else f"Vision ({check.crop})"
+            text = f"\n### {code(check.file)} failed in {place}\n\n{_told(check.words)}"
+            pieces.append(Piece(text, _FAILURE, check.file))
     # a stable sort: all rows of the table stand together, and information comes last
     order = {_FAILURE: 1, _REMARK: 2}
     return sorted(pieces, key=lambda piece: order.get(piece.rank, 0))

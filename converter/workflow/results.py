@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from converter.errors import ConverterError
-from converter.model import ModelRecord, Plan, Published, ValidationRecord
+from converter.model import CompiledFile, ModelRecord, Plan, Published, ValidationRecord
 from converter.package.dist import RECORD, REPORT
 from converter.package.record import read_record
 from converter.report import figures, summary
@@ -60,6 +60,10 @@ def checked(step: Annotations, record: ValidationRecord, dist: Path, written: Pa
         title = f"{file.file} {'failed' if file.required else 'did not pass'} on {file.engine}{units}"
         level: Level = "error" if file.required else "notice"
         step.add(Annotation.at(level, places.get(file.model, ""), figures.why(file), title=title))
+    for check in record.app_checks:
+        if not check.passed:
+            title = f"{check.file} failed in {'Xcode' if isinstance(check, CompiledFile) else 'Vision'}"
+            step.add(Annotation.at("error", places.get(check.model, ""), check.words, title=title))
     _summarize(lambda: summary.of_validation(record))
 
 

@@ -46,6 +46,15 @@ def test_core_ml_has_answered_for_every_file(machine, released):
     assert {record["engine"] for record in records} == {"coreml"}
 
 
+def test_xcode_has_compiled_every_file_for_the_jobs_artifact(machine, released):
+    records = [json.loads(p.read_text()) for p in (machine.stand_ins / "artifacts").glob("validation-*/*.json")]
+    made = {a["path"] for record in records for compiled in record["compiled"] for a in compiled["artifacts"]}
+    kept = (machine.stand_ins / "artifacts").glob("xcode-*/**/*.*")
+    assert {"/".join(path.parts[-3:]) for path in kept if path.is_file()} == made
+    assert {"digits/mlpackage/digits.mlmodelc.zip", "digits/mlmodel/digits.swift"} <= made
+    assert {seen["model"] for record in records for seen in record["vision"]} >= {"digits"}
+
+
 def test_the_code_of_a_model_sees_no_token(machine, released):
     seen = machine.spied()
     assert seen
