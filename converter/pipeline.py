@@ -103,7 +103,7 @@ def build(model: "Model", folder: Path, cache: Path, tell: Tell) -> ModelRecord:
     from converter.load import attachments, load
     from converter.package import package
     from converter.report import render_card
-    from converter.validate import reference_of, store
+    from converter.validate import Gates, reference_of, store
 
     trip = _Trip(tell)
     source: Source | None = None
@@ -112,7 +112,8 @@ def build(model: "Model", folder: Path, cache: Path, tell: Tell) -> ModelRecord:
             files = attachments(model, cache=cache)
             source = load(model, root=model.folder, cache=cache)
         with trip.stage("reference"):
-            reference = reference_of(source, files, seeds=model.validation.seeds)
+            asked = model.validation
+            reference = reference_of(source, files, seeds=asked.seeds, task=asked.task, gates=Gates(**asked.limits))
         for target in model.targets:
             trip.attempts += _attempts(model, source, reference, target, folder, trip)
         record = _record(model, source, trip)
