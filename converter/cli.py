@@ -15,6 +15,7 @@ from converter.signals import StoppedError, stoppable
 from converter.version import __version__
 
 if TYPE_CHECKING:
+    from converter.baseline import Engine
     from converter.shards import Shard
     from converter.workflow import Annotations
 
@@ -127,6 +128,11 @@ def _building(command: Any) -> Any:
         _STORE,
         click.option("--no-cache", "anew", is_flag=True, help="Convert models that nothing changed for as well."),
         click.option("--explain", is_flag=True, help="Say of each model what changed since it was converted."),
+        click.option(
+            "--update-baseline",
+            is_flag=True,
+            help="Write what was measured to the manifest's `baseline` files, instead of comparing with them.",
+        ),
         click.option("--verbose", "-v", is_flag=True, help="Show what the libraries print."),
     ):
         command = option(command)
@@ -320,6 +326,7 @@ def _build(
     store: str | None,
     anew: bool,
     explain: bool,
+    update_baseline: bool,
     verbose: bool,
 ) -> int:
     from converter.console import Console
@@ -338,6 +345,7 @@ def _build(
         store=store,
         anew=anew,
         explain=explain,
+        update_baseline=update_baseline,
     )
     with Console(jobs=jobs, verbose=verbose) as console:
         records = run(read, options, console)
@@ -360,7 +368,13 @@ def _cache() -> Path:
     return Path(home) / "coreml-release"
 
 
-@commands.command(epilog=_examples("validate dist", "validate dist --engine coreml --record validation.json"))
+@commands.command(
+    epilog=_examples(
+        "validate dist",
+        "validate dist --engine coreml --record validation.json",
+        "validate dist --baseline baseline.json --update-baseline",
+    )
+)
 @click.argument("dist", type=click.Path(path_type=Path, exists=True, file_okay=False), default="dist")
 @click.option(
     "--engine",
@@ -381,22 +395,44 @@ def _cache() -> Path:
 @click.option(
     "--record", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the results as JSON, too."
 )
-def validate(dist: Path, engine: str, timeout_s: float, record: Path | None) -> int:
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Fail where a figure is worse than in this JSON file.",
+)
+@click.option(
+    "--update-baseline",
+    is_flag=True,
+    help="Write what was measured to the baseline (baseline.json where none is named), instead of comparing with it.",
+)
+def validate(
+    dist: Path, engine: "Engine", timeout_s: float, record: Path | None, baseline: Path | None, update_baseline: bool
+) -> int:
     """Check a finished output folder again, against the references stored in it."""
     import time
 
+    from converter import baseline as known
     from converter.validate.dist import forget_validation, validate_dist, validation_record, words, write_validation
     from converter.workflow import results
 
+    if update_baseline:
+        baseline = baseline or Path("baseline.json")
+    figures = known.read_baseline(baseline, may_be_new=update_baseline) if baseline else None
     if record:
         forget_validation(record)
     started, files = time.monotonic(), []
-    for checked in validate_dist(dist, engine, timeout_s=timeout_s):
+    checks = validate_dist(dist, engine, timeout_s=timeout_s)
+    for checked in known.held_files(checks, None if update_baseline else figures, engine):
         click.echo(words(checked))
         files.append(checked)
     said = validation_record(dist, engine, files, time.monotonic() - started)
     if record:
         write_validation(record, said)
+    if update_baseline and baseline and figures:
+        measured = known.figures_of_files(files)
+        known.write_baseline(baseline, known.updated(figures, engine, measured))
+        click.echo(f"{baseline}: the figures of {len(measured)} files are the baseline now; commit it")
     passed = sum(file.passed for file in said.files)
     click.echo(f"{dist}: {passed} of {len(files)} files passed on {engine} ({said.machine})")
     results.checked(_step(), said, dist, record)

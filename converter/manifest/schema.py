@@ -187,7 +187,7 @@ class Labelled(File):
         kind = self.task.kind
         for name in (name for other, names in LIMITS.items() if other != kind for name in names):
             if getattr(self, name) is not None:
-                fix = f"use {' or '.join(LIMITS[kind])}, or say segmentation or detection"
+                fix = f"use {', '.join(LIMITS[kind])}, or say `segmentation` or `detection` under labelled"
                 yield Fault((name,), f"a {kind} has no such metric", fix)
         if self.url is not None and self.suffix == ".csv":
             yield Fault(("url",), "a .csv names pictures beside it, and a url has none", "put the set into an .npz")

@@ -113,7 +113,8 @@ def _bytes(file: File, said: str, model: Model, around: Surroundings) -> dict[st
     if isinstance(file, Labelled) and path.is_dir():
         return {f"all {file.path}": around.together(_folder(path, around))}
     if isinstance(file, Labelled) and path.suffix.lower() == ".csv":
-        return {f"all {file.path}": around.together(_listed(path, file.task.kind, around))}
+        folder = Path(file.path).parent.as_posix()
+        return {f"all {folder}": around.together(_listed(path, file.task.kind, around))}
     found = {name: around.index.sha256(path)}
     if file.sha256 and found[name] != file.sha256.lower():
         raise _ObstacleError(f"{file.path} is not the file whose sha256 the manifest has")

@@ -84,7 +84,7 @@ def _recording(path: Path) -> Iterator[None]:
 
 
 def words(checked: CheckedFile) -> str:
-    """One line for people, and one more for each note."""
+    """One line for people, and one more for each figure of the labelled set and each note."""
     name = Path(checked.file).name.removesuffix(".zip")
     if checked.error or checked.validation is None:
         return f"{name}: FAILED on {checked.engine}: {checked.error}"
@@ -94,6 +94,7 @@ def words(checked: CheckedFile) -> str:
         if checked.passed
         else f"{name}: FAILED on {checked.engine}: {failures(gates)}"
     ]
+    said += [f"  labelled set: {accuracy.words}" for accuracy in checked.validation.accuracies]
     return "\n".join([*said, *(f"  note: {note}" for note in checked.validation.notes)])
 
 
