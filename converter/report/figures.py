@@ -16,6 +16,7 @@ _SYSTEMS = {
     "iOS18": "iOS 18, macOS 15, tvOS 18, watchOS 11",
     "iOS26": "iOS 26, macOS 26, tvOS 26, watchOS 26",
 }
+_METRICS = {"top1": "top-1", "top5": "top-5", "mean_iou": "mean IoU", "map": "mAP", "map50": "mAP at 0.5"}
 _NOTHING = "–"
 
 Justify = Literal["left", "right"]
@@ -107,7 +108,7 @@ def accuracy(validation: Validation | None) -> str:
     if validation is None or validation.accuracy is not None or not validation.accuracies:
         return share(validation.accuracy) if validation else _NOTHING
     first = validation.accuracies[0]
-    return f"{first.metric.replace('_', ' ')} {share(first.value)}"
+    return f"{_METRICS[first.metric]} {share(first.value)}"
 
 
 def outcome(record: ModelRecord, attempt: Attempt) -> str:

@@ -3,8 +3,7 @@
 numpy only: the job on macOS runs this too.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -14,7 +13,6 @@ from converter.model import Accuracy, ImageInput, Interface, LabelledTask, Refer
 from converter.validate.detection import Matches, detections
 from converter.validate.intervals import (
     SIGNIFICANT_P,
-    Figure,
     Interval,
     mcnemar,
     paired_p,
@@ -50,6 +48,9 @@ OF_TASK: Mapping[str, tuple[Metric, ...]] = {
 }
 
 _TOP = 5
+
+_Figures = Callable[[np.ndarray], dict[Metric, np.ndarray]]
+"""The figures of a labelled set for each row of weights [draws, samples], which say how often each sample counts."""
 
 
 def prediction(
@@ -100,11 +101,7 @@ def accuracies(
     if reference.task.kind == "classification":
         return tuple(_shares(reference, predictions, labels, interface))
     figures = _figures(reference.task, samples, predictions), _figures(reference.task, samples, _predictions(reference))
-    drawn = resampled(len(samples))
-    return tuple(
-        _bootstrapped(metric, len(samples), figures[0][metric], figures[1][metric], drawn)
-        for metric in OF_TASK[reference.task.kind]
-    )
+    return tuple(_bootstrapped(len(samples), *figures))
 
 
 def right_at_first(reference: Reference, labels: Sequence[str], interface: Interface) -> tuple[np.ndarray, np.ndarray]:
@@ -156,21 +153,31 @@ def share(metric: Metric, right: np.ndarray, source_right: np.ndarray) -> Accura
     )
 
 
-def _figures(task: LabelledTask, samples: Sequence[Sample], predictions: Sequence[Tensors]) -> dict[Metric, Figure]:
+def _figures(task: LabelledTask, samples: Sequence[Sample], predictions: Sequence[Tensors]) -> _Figures:
     if task.kind == "segmentation":
         masks = [sample.truth["mask"] for sample in samples]
-        return {"mean_iou": Overlaps([p["mask"] for p in predictions], masks, task.ignore).mean_iou}
+        overlaps = Overlaps([p["mask"] for p in predictions], masks, task.ignore)
+        return lambda weights: {"mean_iou": overlaps.mean_iou(weights)}
     matches = Matches(predictions, [sample.truth for sample in samples])
-    return {"map": matches.mean_ap, "map50": partial(matches.mean_ap, thresholds=slice(1))}
+
+    def mean_ap(weights: np.ndarray) -> dict[Metric, np.ndarray]:
+        by_threshold = matches.mean_ap(weights)
+        return {"map": by_threshold.mean(axis=1), "map50": by_threshold[:, 0]}
+
+    return mean_ap
 
 
-def _bootstrapped(metric: Metric, count: int, given: Figure, source: Figure, drawn: np.ndarray) -> Accuracy:
-    each_once = np.ones((1, count))
-    values = float(given(each_once)[0]), float(source(each_once)[0])
-    draws = given(drawn), source(drawn)
-    return _accuracy(
-        metric, count, values, (percentiles(draws[0]), percentiles(draws[1])), paired_p(draws[1], draws[0])
-    )
+def _bootstrapped(count: int, given: _Figures, source: _Figures) -> Iterator[Accuracy]:
+    each_once, drawn = np.ones((1, count)), resampled(count)
+    values, source_values, draws, source_draws = given(each_once), source(each_once), given(drawn), source(drawn)
+    for metric in values:
+        yield _accuracy(
+            metric,
+            count,
+            (float(values[metric][0]), float(source_values[metric][0])),
+            (percentiles(draws[metric]), percentiles(source_draws[metric])),
+            paired_p(source_draws[metric], draws[metric]),
+        )
 
 
 def _accuracy(
@@ -189,7 +196,7 @@ def _accuracy(
         reference=source,
         reference_interval=intervals[1],
         p_value=p_value,
-        words=f"{words}; {compared(p_value)}",
+        words=f"{words}; {'both are equal' if value == source else compared(p_value)}",
     )
 
 

@@ -104,6 +104,9 @@ def judge(
             where=("validate", answers.engine),
             fix="hold at least one gate: an output's, or one of a labelled set",
         )
+    named = {name for one in held for name in one.names}
+    idle = [f"{name} is skipped ({reason}), and was not to be held" for name, reason in gates.skip.items()]
+    notes += [note for name, note in zip(gates.skip, idle, strict=True) if name not in named]
     first = next((one for one in accurate if one.metric == "top1"), None)
     return Validation(
         engine=answers.engine,
@@ -124,6 +127,7 @@ class _Held:
     gates: Sequence[Gate] = ()
     notes: Sequence[str] = ()
     metrics: OutputMetrics | None = None
+    names: Sequence[str] = ()  # what a reason to skip may have named here
 
 
 def _output(
@@ -138,14 +142,20 @@ def _output(
         measured = _measure(compared, limit_db, asked)
     except ConverterError as error:
         if reason := _reason(gates, output.name, shown):
-            return _Held(notes=[f"{shown} is skipped ({reason}), and cannot be compared: {error.problem}"])
+            note = f"{shown} is skipped ({reason}), and cannot be compared: {error.problem}"
+            return _Held(notes=[note], names=[output.name, shown])
         raise error.within("validate", answers.engine, f"output {shown}") from None
     verdicts = list(output_gates(measured, asked, limit_db, problem=_non_finite(compared, reference)))
     if compared.activation_error is not None:
         limit = _ACTIVATION_LIMIT[precision]
         verdicts.append(at_most("activation_error", compared.name, compared.activation_error, limit))
     kept, notes = _kept(verdicts, gates, output.name, shown)
-    return _Held(gates=kept, notes=[compared.note, *notes] if compared.note else notes, metrics=measured)
+    return _Held(
+        gates=kept,
+        notes=[compared.note, *notes] if compared.note else notes,
+        metrics=measured,
+        names=[output.name, shown, *(gate.name for gate in verdicts)],
+    )
 
 
 def _labelled(accurate: Sequence[Accuracy], reference: Reference, gates: Gates) -> _Held:
@@ -154,7 +164,7 @@ def _labelled(accurate: Sequence[Accuracy], reference: Reference, gates: Gates) 
     notes = [*excuses(kept), *notes]
     if gates.asked and not reference.labelled:
         notes.append("accuracy is not checked here: the labelled set was too large to be stored with the model")
-    return _Held(gates=kept, notes=notes)
+    return _Held(gates=kept, notes=notes, names=[gate.name for gate in verdicts])
 
 
 def _reason(gates: Gates, *names: str) -> str:

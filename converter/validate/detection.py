@@ -86,17 +86,17 @@ class Matches:
         # COCO leaves out classes of which there is nothing to find
         self._classes = [_matched(predictions, truths, label) for label in sorted(named)]
 
-    def mean_ap(self, weights: np.ndarray, thresholds: slice = slice(None)) -> np.ndarray:
-        """For each row of weights the mean over thresholds and those classes that are there; NaN where none is."""
-        aps = np.full((len(weights), len(self._classes)), np.nan)
+    def mean_ap(self, weights: np.ndarray) -> np.ndarray:
+        """For each row of weights and threshold the mean over the classes that are there; NaN where none is."""
+        aps = np.full((len(weights), len(self._classes), len(THRESHOLDS)), np.nan)
         for column, one in enumerate(self._classes):
             wanted = weights @ one.wanted
             for row in np.flatnonzero(wanted):
-                aps[row, column] = _average_precision(one, weights[row], wanted[row], thresholds)
+                aps[row, column] = _average_precision(one, weights[row], wanted[row])
         there = np.isfinite(aps)
         counts = there.sum(axis=1)
         sums = np.where(there, aps, 0.0).sum(axis=1)
-        return np.asarray(np.divide(sums, counts, out=np.full(len(weights), np.nan), where=counts > 0))
+        return np.asarray(np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0))
 
 
 def _matched(predictions: Sequence[Tensors], truths: Sequence[Tensors], label: int) -> _Class:
@@ -126,11 +126,11 @@ def _met(overlaps: np.ndarray) -> np.ndarray:
     return met
 
 
-def _average_precision(one: _Class, weights: np.ndarray, wanted: float, thresholds: slice) -> float:
-    """The mean precision at 101 recalls, each the best at that recall or a higher one."""
-    found = one.found[:, thresholds]
+def _average_precision(one: _Class, weights: np.ndarray, wanted: float) -> np.ndarray:
+    """For each threshold the mean precision at 101 recalls, each the best at that recall or a higher one."""
+    found = one.found
     if not len(found):
-        return 0.0
+        return np.zeros(len(THRESHOLDS))
     weight = weights[one.sample]
     right = np.cumsum(found * weight[:, None], axis=0)
     precision = right / (np.cumsum(weight)[:, None] + np.spacing(1))
@@ -138,7 +138,7 @@ def _average_precision(one: _Class, weights: np.ndarray, wanted: float, threshol
     at = np.stack([np.searchsorted(recall, RECALLS) for recall in (right / wanted).T], axis=1)
     reached = at < len(found)
     values = np.take_along_axis(precision, np.minimum(at, len(found) - 1), axis=0)
-    return float(np.where(reached, values, 0.0).mean())
+    return np.asarray(np.where(reached, values, 0.0).mean(axis=0))
 
 
 def boxes_of(arrays: Mapping[str, np.ndarray]) -> Tensors:

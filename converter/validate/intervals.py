@@ -5,7 +5,6 @@ measured again on sets drawn from it, with a fixed seed, the same draws for both
 """
 
 import math
-from collections.abc import Callable
 from statistics import NormalDist
 
 import numpy as np
@@ -58,7 +57,3 @@ def paired_p(reference: np.ndarray, candidate: np.ndarray) -> float:
     difference = difference[np.isfinite(difference)]
     beyond = min(np.count_nonzero(difference <= 0), np.count_nonzero(difference >= 0))
     return float(min(1.0, 2 * (beyond + 1) / (len(difference) + 1)))
-
-
-Figure = Callable[[np.ndarray], np.ndarray]
-"""A figure of a labelled set, for each row of weights [draws, samples]: how often each sample counts."""

@@ -140,7 +140,7 @@ def test_a_segmentation_is_held_to_its_masks(segmented):
     assert (right.p_value, moved.p_value < 0.05) == (1.0, True)
     assert [gate.name for gate in worse.gates if not gate.passed] == ["min_mean_iou", "max_mean_iou_drop"]
     assert same.accuracy is None
-    assert "not significant" in right.words
+    assert right.words.endswith("both are equal")
     assert "is significant, p = 0.002" in moved.words
 
 
@@ -241,12 +241,13 @@ def test_a_classifier_is_held_to_the_first_class_and_to_the_first_five():
 
 
 def test_the_words_of_an_accuracy_are_those_of_a_report():
-    right = np.arange(360) < 350
-    said = share("top1", np.roll(right, 1), right).words
+    right = np.arange(360) < 351
+    said = share("top1", np.roll(np.arange(360) < 350, 1), right).words
     assert said == (
-        "top-1 accuracy is 97.2 % (95 % CI 95.0 to 98.5) on 360 samples, the source's is 97.2 %; the difference is not "
+        "top-1 accuracy is 97.2 % (95 % CI 95.0 to 98.5) on 360 samples, the source's is 97.5 %; the difference is not "
         "significant, p = 1"
     )
+    assert share("top1", right, right).words.endswith("the source's is 97.5 %; both are equal")
 
 
 def test_a_record_without_the_five_first_classes_still_has_its_accuracy():
@@ -288,6 +289,17 @@ def test_an_output_that_cannot_be_compared_may_be_skipped(detected):
     assert "boxes is skipped (their number differs), and cannot be compared: the source answers" in " ".join(
         validation.notes
     )
+
+
+def test_a_reason_to_skip_what_was_not_to_be_held_is_said_too(segmented):
+    source, asked = segmented
+    validation, _ = checked(
+        source, asked, gates=Gates(skip={"max_abs_error": "it saturates", "min_mean_iou": "drafts"})
+    )
+    assert [note for note in validation.notes if "skipped" in note] == [
+        "max_abs_error is skipped (it saturates), and was not to be held",
+        "min_mean_iou is skipped (drafts), and was not to be held",
+    ]
 
 
 def test_a_model_of_which_everything_is_skipped_is_refused(segmented):

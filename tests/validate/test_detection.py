@@ -37,16 +37,16 @@ def test_mean_average_precision_is_that_of_cocos_own_code(case):
     found = matches(case)
     once, repeated = np.ones((1, len(case["truths"]))), np.array([case["repeats"]])
     for weights, expected in ((once, case["expected"]), (repeated, case["expected_repeated"])):
-        got = [found.mean_ap(weights)[0], found.mean_ap(weights, slice(1))[0]]
-        assert got == pytest.approx(expected, abs=1e-6)
+        by_threshold = found.mean_ap(weights)[0]
+        assert [by_threshold.mean(), by_threshold[0]] == pytest.approx(expected, abs=1e-6)
 
 
 def test_what_is_there_is_found_by_a_detector_that_answers_with_it():
     truth = {"boxes": np.array([[0, 0, 9, 9], [5, 5, 30, 20]], np.float32), "classes": np.array([1, 2])}
     given = {**truth, "scores": np.array([0.9, 0.8])}
-    assert Matches([given], [truth]).mean_ap(np.ones((1, 1)))[0] == pytest.approx(1)
+    assert Matches([given], [truth]).mean_ap(np.ones((1, 1)))[0].mean() == pytest.approx(1)
     nothing = {name: array[:0] for name, array in given.items()}
-    assert Matches([nothing], [truth]).mean_ap(np.ones((1, 1)))[0] == 0
+    assert Matches([nothing], [truth]).mean_ap(np.ones((1, 1)))[0].mean() == 0
 
 
 def test_only_a_hundred_boxes_a_picture_and_class_count():
@@ -55,7 +55,7 @@ def test_only_a_hundred_boxes_a_picture_and_class_count():
     def ap(wrong):
         boxes = np.array([*([[50, 50, 60, 60]] * wrong), [0, 0, 9, 9]], np.float32)
         given = {"boxes": boxes, "scores": np.linspace(1, 0.5, wrong + 1), "classes": np.ones(wrong + 1, int)}
-        return Matches([given], [truth]).mean_ap(np.ones((1, 1)))[0]
+        return Matches([given], [truth]).mean_ap(np.ones((1, 1)))[0].mean()
 
     assert ap(MOST_BOXES - 1) == pytest.approx(1 / MOST_BOXES)
     assert ap(MOST_BOXES) == 0
