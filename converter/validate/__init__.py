@@ -16,7 +16,7 @@ from converter.package.checksums import artifact
 from converter.validate.accuracy import require_outputs
 from converter.validate.check import answers, judge
 from converter.validate.engines import engine
-from converter.validate.gates import Gates, require_known
+from converter.validate.gates import Gates, require_known, require_measurable
 from converter.validate.references import Candidate, References, read_references, write_references
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def reference_of(
     try:
         require_outputs(task, source.interface)
         require_known(gates, source.interface, task)
+        require_measurable(gates, source.interface)
         asked = samples(source.interface, files.samples, seeds=seeds)
         known = labelled(source.interface, files.labelled, task) if files.labelled else ()
     except ConverterError as error:

@@ -47,7 +47,8 @@ OF_TASK: Mapping[str, tuple[Metric, ...]] = {
     "detection": ("map", "map50"),
 }
 
-_TOP = 5
+TOP = 5
+"""How many first classes are looked at."""
 
 _Figures = Callable[[np.ndarray], dict[Metric, np.ndarray]]
 """The figures of a labelled set for each row of weights [draws, samples], which say how often each sample counts."""
@@ -65,11 +66,11 @@ def prediction(
         return {"mask": label_map(values[task.output or first])}
     if task.kind == "detection":
         return detections(values, task, _size(interface, inputs))
-    classes = top(values[first], _TOP)
+    classes = top(values[first], TOP)
     labels = interface.classifier.labels if interface.classifier else ()
     if label in labels:
         named = labels.index(label)
-        classes = [named, *(index for index in classes if index != named)][:_TOP]
+        classes = [named, *(index for index in classes if index != named)][:TOP]
     return {"classes": np.array(classes, np.int32)}
 
 
@@ -120,7 +121,7 @@ def _predictions(reference: Reference) -> Sequence[Tensors]:
     if reference.task.kind != "classification":
         return reference.labelled_predictions
     scores = reference.labelled_scores
-    return [] if scores is None else [{"classes": np.array(top(row, _TOP), np.int32)} for row in scores]
+    return [] if scores is None else [{"classes": np.array(top(row, TOP), np.int32)} for row in scores]
 
 
 def _shares(
@@ -130,7 +131,7 @@ def _shares(
         return
     right, source_right = right_at_first(reference, labels, interface)
     yield share("top1", right, source_right)
-    if reference.labelled_scores.shape[1] > _TOP and predictions:
+    if reference.labelled_scores.shape[1] > TOP and predictions:
         expected = [sample.label for sample in reference.labelled]
         within = [_within(given, expected, interface) for given in (predictions, _predictions(reference))]
         yield share("top5", *within)

@@ -22,7 +22,7 @@ from converter.model import (
     Validation,
 )
 from converter.validate import metrics
-from converter.validate.accuracy import accuracies, prediction
+from converter.validate.accuracy import METRICS, accuracies, prediction
 from converter.validate.doubts import doubts, shown_name
 from converter.validate.engines import Answer, Engine, ask
 from converter.validate.gates import Gates, accuracy_gates, at_most, excuses, output_gates
@@ -164,6 +164,8 @@ def _labelled(accurate: Sequence[Accuracy], reference: Reference, gates: Gates) 
     notes = [*excuses(kept), *notes]
     if gates.asked and not reference.labelled:
         notes.append("accuracy is not checked here: the labelled set was too large to be stored with the model")
+    elif lost := [METRICS[metric].words for metric in gates.asked if metric not in [one.metric for one in accurate]]:
+        notes.append(f"{', '.join(lost)} is not checked here: the answers do not tell it")
     return _Held(gates=kept, notes=notes, names=[gate.name for gate in verdicts])
 
 

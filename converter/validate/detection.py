@@ -81,7 +81,6 @@ class Matches:
     """Which of a model's boxes meet one that is there, at each of COCO's ten thresholds of IoU."""
 
     def __init__(self, predictions: Sequence[Tensors], truths: Sequence[Tensors]) -> None:
-        self._count = len(truths)
         named = {int(label) for truth in truths for label in np.unique(truth["classes"])}
         # COCO leaves out classes of which there is nothing to find
         self._classes = [_matched(predictions, truths, label) for label in sorted(named)]

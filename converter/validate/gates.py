@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from converter.errors import ValidationError
 from converter.model import Accuracy, Gate, Interface, LabelledTask, Output, OutputLimits, OutputMetrics, Precision
-from converter.validate.accuracy import METRICS, OF_TASK, Metric, compared
+from converter.validate.accuracy import METRICS, OF_TASK, TOP, Metric, compared
 from converter.validate.intervals import SIGNIFICANT_P
 
 # Looser limits are blind: in float32 an averaged std still leaves 61 to 69 dB, LayerNorm's eps 1e-3 for 1e-5 80 dB,
@@ -91,6 +91,16 @@ def require_known(gates: Gates, interface: Interface, task: LabelledTask) -> Non
         raise ValidationError(
             f"{' and '.join(problems)}, which this model does not have",
             fix=f"its outputs are {', '.join(shown)}; gates that can be skipped are {', '.join(known[len(shown) :])}",
+        )
+
+
+def require_measurable(gates: Gates, interface: Interface) -> None:
+    """Raise ValidationError for a limit of the first five of no more than five classes, which every model holds."""
+    count = len(interface.classifier.labels) if interface.classifier else None
+    if count is not None and count <= TOP and "top5" in gates.asked:
+        raise ValidationError(
+            f"the first {TOP} of {count} classes are always right, so a limit of top-5 promises nothing",
+            fix="take min_top5 and max_top5_drop out; min_accuracy and max_accuracy_drop hold the first class",
         )
 
 

@@ -12,6 +12,7 @@ from converter.model import ImageInput, Interface, LabelledTask, Sample, Tensors
 from converter.validate.detection import boxes_of
 from converter.validate.pictures import fit_boxes, fit_mask, fit_picture, read_picture
 from converter.validate.samples import PICTURES, array_samples, picture_sample, read_arrays
+from converter.validate.segmentation import LAST_CLASS
 
 _CLASSIFICATION = LabelledTask()
 
@@ -35,6 +36,9 @@ def labelled(interface: Interface, path: Path, task: LabelledTask = _CLASSIFICAT
             where=(str(path),),
             fix="put pictures into one folder per class, or arrays and `labels` into an .npz",
         )
+    for sample in found:
+        if "mask" in sample.truth:
+            _require_classes(sample, task, path)
     if task.kind != "classification" and not any(_counts(sample.truth, task) for sample in found):
         raise SourceError(
             f"no sample of the labelled set has {'a box' if task.kind == 'detection' else 'a pixel that counts'}",
@@ -42,6 +46,18 @@ def labelled(interface: Interface, path: Path, task: LabelledTask = _CLASSIFICAT
             fix="label something that the model is to find",
         )
     return found
+
+
+def _require_classes(sample: Sample, task: LabelledTask, path: Path) -> None:
+    mask = sample.truth["mask"]
+    counted = mask if task.ignore is None else mask[mask != task.ignore]
+    for number in (counted.min(initial=0), counted.max(initial=0)):
+        if not 0 <= number <= LAST_CLASS:
+            raise SourceError(
+                f"the mask of {sample.name} holds {number}, which is no class number from 0 to {LAST_CLASS}",
+                where=(str(path),),
+                fix=f"if such pixels are not to count, write `ignore: {number}` under `segmentation`",
+            )
 
 
 def _counts(truth: Tensors, task: LabelledTask) -> bool:

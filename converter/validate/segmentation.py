@@ -6,6 +6,9 @@ import numpy as np
 
 from converter.errors import ValidationError
 
+LAST_CLASS = 9999
+"""The highest class number; a higher one is a mistake, and would take much memory for each sample."""
+
 
 def label_map(values: np.ndarray) -> np.ndarray:
     """The class of every pixel [H, W]: the highest of scores [1, classes, H, W], or whole numbers [1, H, W] themselves.
@@ -61,8 +64,8 @@ class Overlaps:
 def _counts(prediction: np.ndarray, mask: np.ndarray, ignore: int | None) -> tuple[np.ndarray, np.ndarray]:
     counted = np.ones(mask.shape, bool) if ignore is None else mask != ignore
     given, expected = resized(prediction, mask.shape)[counted], mask[counted]
+    given = np.where((given < 0) | (given > LAST_CLASS), -1, given)
     classes = int(max(given.max(initial=-1), expected.max(initial=-1))) + 1
     both = np.bincount(expected[given == expected], minlength=classes)
-    # a model's own "no class", below zero, is right nowhere
-    given = given[given >= 0]
+    given = given[given >= 0]  # "no class" is right nowhere
     return both, np.bincount(given, minlength=classes) + np.bincount(expected, minlength=classes) - both

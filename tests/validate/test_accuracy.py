@@ -257,6 +257,20 @@ def test_a_record_without_the_five_first_classes_still_has_its_accuracy():
     _, given = checked(source, asked)
     old = judge(replace(given, predictions=()), asked, interface=source.interface, precision="float32", gates=Gates())
     assert [(a.metric, a.value) for a in old.accuracies] == [("top1", 0.75)]
+    asked_more = judge(
+        replace(given, predictions=()),
+        asked,
+        interface=source.interface,
+        precision="float32",
+        gates=Gates(min_top5=0.5),
+    )
+    assert "top-5 accuracy is not checked here: the answers do not tell it" in asked_more.notes
+
+
+def test_a_limit_that_every_model_holds_is_refused():
+    with pytest.raises(ValidationError, match="the first 5 of 5 classes are always right"):
+        reference_of(classifier_of(5), Attachments(), seeds=2, gates=Gates(max_top5_drop=0.1))
+    assert reference_of(classifier_of(6), Attachments(), seeds=2, gates=Gates(max_top5_drop=0.1)).samples
 
 
 SKIPS = {"scores": "the app does not read them", "min_mean_iou": "the masks are drafts"}

@@ -184,6 +184,18 @@ def test_arrays_of_another_task_are_refused(tmp_path: Path, arrays, task, words)
         labelled(interface(IMAGE), tmp_path / "held.npz", task)
 
 
+@pytest.mark.parametrize("number", [-1, 10_000, 65_535])
+def test_what_is_no_class_number_is_refused_unless_it_is_not_to_count(tmp_path: Path, number):
+    masks = np.zeros((1, 8, 10), np.int32)
+    masks[0, 3] = number
+    np.savez(tmp_path / "held.npz", image=np.zeros((1, 8, 10, 3), np.uint8), masks=masks)
+    with pytest.raises(SourceError, match=rf"the mask of held\.npz holds {number}, which is no class") as refused:
+        labelled(interface(IMAGE), tmp_path / "held.npz", SEGMENTATION)
+    assert f"`ignore: {number}`" in refused.value.fix
+    task = LabelledTask(kind="segmentation", ignore=number)
+    assert labelled(interface(IMAGE), tmp_path / "held.npz", task)[0].truth["mask"].min() == min(number, 0)
+
+
 def test_a_folder_of_pictures_per_class_is_for_classifiers(tmp_path: Path):
     with pytest.raises(SourceError, match="says nothing of a segmentation"):
         labelled(interface(IMAGE), tmp_path, SEGMENTATION)

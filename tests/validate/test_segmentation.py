@@ -83,3 +83,10 @@ def test_a_map_is_brought_to_the_masks_size_by_its_nearest_pixels():
     small = np.array([[1, 2], [3, 4]])
     np.testing.assert_array_equal(resized(small, (4, 2)), [[1, 2], [1, 2], [3, 4], [3, 4]])
     np.testing.assert_array_equal(resized(resized(small, (6, 8)), (2, 2)), small)
+
+
+def test_an_answer_that_is_no_class_is_wrong_and_nothing_more():
+    mask = np.array([[0, 1, 1, 1]])
+    for strange in (-5, 10_000, 2**31 - 1):
+        given = np.array([[0, 1, 1, strange]])
+        assert Overlaps([given], [mask], None).mean_iou(ONCE)[0] == pytest.approx((1 + 2 / 3) / 2)
