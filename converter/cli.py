@@ -16,6 +16,7 @@ from converter.signals import StoppedError, stoppable
 from converter.version import __version__
 
 if TYPE_CHECKING:
+    from converter.baseline import Engine
     from converter.shards import Shard
     from converter.workflow import Annotations
 
@@ -128,6 +129,11 @@ def _building(command: Any) -> Any:
         _STORE,
         click.option("--no-cache", "anew", is_flag=True, help="Convert models that nothing changed for as well."),
         click.option("--explain", is_flag=True, help="Say of each model what changed since it was converted."),
+        click.option(
+            "--update-baseline",
+            is_flag=True,
+            help="Write what was measured to the manifest's `baseline` files, instead of comparing with them.",
+        ),
         click.option("--verbose", "-v", is_flag=True, help="Show what the libraries print."),
     ):
         command = option(command)
@@ -321,6 +327,7 @@ def _build(
     store: str | None,
     anew: bool,
     explain: bool,
+    update_baseline: bool,
     verbose: bool,
 ) -> int:
     from converter.console import Console
@@ -339,6 +346,7 @@ def _build(
         store=store,
         anew=anew,
         explain=explain,
+        update_baseline=update_baseline,
     )
     with Console(jobs=jobs, verbose=verbose) as console:
         records = run(read, options, console)
@@ -362,7 +370,11 @@ def _cache() -> Path:
 
 
 @commands.command(
-    epilog=_examples("validate dist", "validate dist --engine coreml --artifacts xcode --record validation.json")
+    epilog=_examples(
+        "validate dist",
+        "validate dist --engine coreml --artifacts xcode --record validation.json",
+        "validate dist --baseline baseline.json --update-baseline",
+    )
 )
 @click.argument("dist", type=click.Path(path_type=Path, exists=True, file_okay=False), default="dist")
 @click.option(
@@ -406,14 +418,27 @@ def _cache() -> Path:
     metavar="FOLDER",
     help="With --engine coreml: let Xcode compile each file, too, into this folder, and ask classifiers by Vision.",
 )
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Fail where a figure is worse than in this JSON file.",
+)
+@click.option(
+    "--update-baseline",
+    is_flag=True,
+    help="Write what was measured to the baseline (baseline.json where none is named), instead of comparing with it.",
+)
 def validate(
     dist: Path,
-    engine: str,
+    engine: "Engine",
     timeout_s: float,
     compute_units: tuple[ComputeUnits, ...],
     memory_limit_gb: float | None,
     record: Path | None,
     artifacts: Path | None,
+    baseline: Path | None,
+    update_baseline: bool,
 ) -> int:
     """Check a finished output folder again, against the references stored in it.
 
@@ -422,6 +447,7 @@ def validate(
     """
     import time
 
+    from converter import baseline as known
     from converter.report.checked import total, words
     from converter.validate import xcode
     from converter.validate.apart import limits_for
@@ -430,11 +456,15 @@ def validate(
 
     if artifacts:
         xcode.require(artifacts, engine)
+    if update_baseline:
+        baseline = baseline or Path("baseline.json")
+    figures = known.read_baseline(baseline, may_be_new=update_baseline) if baseline else None
     if record:
         forget_validation(record)
     started, files = time.monotonic(), []
     limits = limits_for(timeout_s=timeout_s, memory_limit_gb=memory_limit_gb)
-    for checked in validate_dist(dist, engine, compute_units=compute_units, limits=limits):
+    checks = validate_dist(dist, engine, compute_units=compute_units, limits=limits)
+    for checked in known.held_files(checks, None if update_baseline else figures, engine):
         click.echo(words(checked))
         files.append(checked)
     said = validation_record(dist, engine, files, time.monotonic() - started)
@@ -442,6 +472,10 @@ def validate(
         said = xcode.with_xcode(said, dist, artifacts, timeout_s=timeout_s, say=click.echo)
     if record:
         write_validation(record, said)
+    if update_baseline and baseline and figures:
+        measured = known.figures_of_files(files)
+        known.write_baseline(baseline, known.updated(figures, engine, measured))
+        click.echo(f"{baseline}: the figures of {len(measured)} files are the baseline now; commit it")
     click.echo(total(said, str(dist)))
     results.checked(_step(), said, dist, record)
     return 0 if said.passed or not files else ValidationError.exit_code

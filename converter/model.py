@@ -178,7 +178,7 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Attachments:
-    """What else the manifest names for a model, on this machine; `labelled` is an .npz or a folder of pictures."""
+    """What else the manifest names for a model, on this machine; `labelled` is an .npz, a .csv or a folder."""
 
     samples: tuple[Path, ...] = ()
     labelled: Path | None = None
@@ -208,11 +208,35 @@ class Conversion:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One set of inputs: an image is uint8 [H, W, 3] (RGB) or [H, W] (grayscale), already at the model's size."""
+    """One set of inputs: an image is uint8 [H, W, 3] (RGB) or [H, W] (grayscale), already at the model's size.
+
+    Of a labelled set a classifier's sample has its `label`, any other one its `truth`: `mask` [H, W], or `boxes` [N, 4]
+    (x1, y1, x2, y2 in pixels of the input) and `classes` [N].
+    """
 
     name: str
     inputs: Tensors
-    label: str | None = None  # of a labelled set
+    label: str | None = None
+    truth: Tensors = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledTask:
+    """What a labelled set asks of a model, and which of its outputs answer; an empty name is the first output.
+
+    Of a detector without `classes` each box has a score for every class. Boxes whose score is not above `min_score`
+    only fill up the array.
+    """
+
+    kind: Literal["classification", "segmentation", "detection"] = "classification"
+    output: str = ""  # of a segmentation
+    ignore: int | None = 255  # the pixels of a mask that do not count
+    boxes: str = ""
+    scores: str = ""
+    classes: str = ""
+    box_format: Literal["xyxy", "xywh", "cxcywh"] = "xyxy"
+    normalized: bool = False  # boxes are shares of the picture's width and height
+    min_score: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,7 +244,8 @@ class Reference:
     """What the source framework answers in float32, before any appended activation; outputs by interface name.
 
     `engine` names the framework and its version. `scores_activation` is the activation the source itself ends in,
-    where its input could be reached and stands here instead of its output.
+    where its input could be reached and stands here instead of its output. Of a segmentation or a detection the
+    labelled set has `labelled_predictions` instead of scores: a `mask`, or `boxes`, `scores` and `classes`.
     """
 
     samples: tuple[Sample, ...]
@@ -230,6 +255,8 @@ class Reference:
     engine: str
     seconds: float
     scores_activation: Activation | None = None
+    task: LabelledTask = LabelledTask()
+    labelled_predictions: tuple[Tensors, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,6 +288,33 @@ class Gate:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OutputLimits:
+    """What is asked of one output alone; None is what is asked of every output."""
+
+    psnr_db: float | None = None
+    max_abs_error: float | None = None
+    top1: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracy:
+    """How right a saved file and its source are on the labelled set, by one metric.
+
+    The intervals are at 95 %: Wilson's of a share, else of a bootstrap over the samples. `p_value` is that of both
+    being equally right: McNemar's exact test of a share, else a paired bootstrap.
+    """
+
+    metric: Literal["top1", "top5", "mean_iou", "map", "map50"]
+    samples: int
+    value: float
+    interval: tuple[float, float]
+    reference: float
+    reference_interval: tuple[float, float]
+    p_value: float
+    words: str  # `top-1 accuracy is 97.2 % (95 % CI 95.0 to 98.6), the source's 97.5 %; the difference is ...`
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cause:
     """A mistake that explains a missed gate, tried out and measured and not only suspected.
 
@@ -283,11 +337,12 @@ class Validation:
     engine: str
     metrics: tuple[OutputMetrics, ...]
     gates: tuple[Gate, ...]
-    accuracy: float | None  # on the labelled set
+    accuracy: float | None  # on the labelled set: the share of right first classes
     reference_accuracy: float | None
     seconds: float
     notes: tuple[str, ...] = ()  # what weakens the promise: a check that could not fail, a value out of reach
     causes: tuple[Cause, ...] = ()  # of the gates that it misses, the best explanation first
+    accuracies: tuple[Accuracy, ...] = ()  # on the labelled set, by every metric that its labels allow
 
     @property
     def passed(self) -> bool:

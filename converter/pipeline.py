@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from converter.package.dist import Dist, is_full_disk, refusal, writing
 from converter.shards import Shard, balanced
 
 if TYPE_CHECKING:
+    from converter.baseline import Baseline
     from converter.manifest.schema import Manifest, Model
 
 Tell = Callable[[str], None]
@@ -37,6 +38,7 @@ class Options:
     store: str | None = None  # where unchanged models come from; None is a folder of the cache
     anew: bool = False  # convert what is unchanged as well
     explain: bool = False
+    update_baseline: bool = False
 
 
 def run(manifest: "Manifest", options: Options, console: Console) -> tuple[ModelRecord, ...]:
@@ -47,10 +49,16 @@ def run(manifest: "Manifest", options: Options, console: Console) -> tuple[Model
     Raises ManifestError for a name that is not in the manifest, OutputError where the folder cannot be written. A
     failing model is a record with an error.
     """
+    from converter.baseline import held_record, worse
     from converter.manifest.schema import FactorySource
     from converter.store.reuse import Reuse
 
     models = _selected(manifest, options)
+    baselines = _baselines(models, options)
+
+    def held(record: ModelRecord) -> ModelRecord:
+        return held_record(record, baselines.get(record.name))
+
     if options.shard:
         index, total = options.shard.index, options.shard.total
         console.say(f"shard {index} of {total}: {len(models)} of {len(manifest.models)} models")
@@ -63,23 +71,24 @@ def run(manifest: "Manifest", options: Options, console: Console) -> tuple[Model
             store=options.store,
             anew=options.anew,
             say=console.say,
+            holds=lambda record: not worse(record, baselines.get(record.name)),
         ) as reuse,
         Ledger.open(dist, manifest, tuple(models), options.shard) as ledger,
     ):
         if options.explain:
             for name, reason in reuse.reasons(dist.folder, ledger.earlier).items():
                 console.say(f"{name}: {reason}")
-        unchanged = reuse.in_place(dist.folder, ledger.earlier)
+        unchanged = {name: held(record) for name, record in reuse.in_place(dist.folder, ledger.earlier).items()}
         folders = {name: dist.workspace(name) for name in models if name not in unchanged}
         logs = dist.workspace(".logs")
         ledger.begin(unchanged)
-        fetched = reuse.from_store(folders)
+        fetched = {name: held(record) for name, record in reuse.from_store(folders).items()}
         ledger.enter(*fetched.values())
         reuse.placed({name: folders[name] for name in fetched}, dist.folder)
         console.reused([name for name in models if name in {**unchanged, **fetched}])
 
         tasks = {
-            name: {"model": models[name], "folder": folder, "cache": options.cache}
+            name: {"model": models[name], "folder": folder, "cache": options.cache, "baseline": baselines.get(name)}
             for name, folder in folders.items()
             if name not in fetched
         }
@@ -95,24 +104,55 @@ def run(manifest: "Manifest", options: Options, console: Console) -> tuple[Model
                     ledger.enter(reuse.keyed(record))
                     reuse.put(ledger.records[record.name], dist.folder / record.name)
                     console.finished(record, logs / f"{record.name}.log")
-    return tuple(ledger.records[name] for name in models)
+    records = tuple(ledger.records[name] for name in models)
+    if options.update_baseline:
+        _update_baselines(models, records, console)
+    return records
 
 
-def build(model: "Model", folder: Path, cache: Path, tell: Tell) -> ModelRecord:
+def _baseline_of(model: "Model") -> Path | None:
+    return model.folder / model.validation.baseline if model.validation.baseline else None
+
+
+def _baselines(models: "Mapping[str, Model]", options: Options) -> "dict[str, Baseline]":
+    """What each model is held to; nothing where the baseline is to be written anew."""
+    from converter.baseline import read_baseline
+
+    named = {name: path for name, model in models.items() if (path := _baseline_of(model))}
+    if options.update_baseline and not named:
+        raise ManifestError(
+            "--update-baseline: no model names a baseline",
+            fix="add `validate: {baseline: baseline.json}` to `defaults`",
+        )
+    read = {path: read_baseline(path, may_be_new=True) for path in named.values()}
+    return {} if options.update_baseline else {name: read[path] for name, path in named.items()}
+
+
+def _update_baselines(models: "Mapping[str, Model]", records: Sequence[ModelRecord], console: Console) -> None:
+    from converter.baseline import figures_of_records, read_baseline, updated, write_baseline
+
+    for path in dict.fromkeys(filter(None, map(_baseline_of, models.values()))):
+        measured = figures_of_records([record for record in records if _baseline_of(models[record.name]) == path])
+        write_baseline(path, updated(read_baseline(path, may_be_new=True), "reference", measured))
+        console.say(f"{path.name}: the figures of {len(measured)} files are the baseline now; commit it")
+
+
+def build(model: "Model", folder: Path, cache: Path, tell: Tell, baseline: "Baseline | None" = None) -> ModelRecord:
     """One model through all stages, in a worker process; what goes wrong on the way becomes part of its record."""
     from converter.load import attachments, load
     from converter.package import package
     from converter.report import render_card
-    from converter.validate import reference_of, store
+    from converter.validate import Gates, reference_of, store
 
-    trip = _Trip(tell)
+    trip = _Trip(tell, baseline)
     source: Source | None = None
     try:
         with trip.stage("load"):
             files = attachments(model, cache=cache)
             source = load(model, root=model.folder, cache=cache)
         with trip.stage("reference"):
-            reference = reference_of(source, files, seeds=model.validation.seeds)
+            asked = model.validation
+            reference = reference_of(source, files, seeds=asked.seeds, task=asked.task, gates=Gates(**asked.limits))
         for target in model.targets:
             trip.attempts += _attempts(model, source, reference, target, folder, trip)
         record = _record(model, source, trip)
@@ -155,7 +195,9 @@ class _Trip:
     """What a model gathers on its way through the stages."""
 
     tell: Tell
+    baseline: "Baseline | None" = None
     attempts: list[Attempt] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextlib.contextmanager
@@ -182,6 +224,7 @@ def _attempts(
 def _attempt(
     model: "Model", source: Source, reference: Reference, route: Route, target: Target, folder: Path, trip: _Trip
 ) -> Attempt:
+    from converter.baseline import held_attempt
     from converter.convert import convert
     from converter.package import file_stem
     from converter.validate import validate
@@ -195,8 +238,9 @@ def _attempt(
         with trip.stage("validate", f"{target.format} {route}"):
             assert attempt.conversion
             validation = validate(source, reference, attempt.conversion, model.validation)
-        code = 0 if validation.passed else ValidationError.exit_code
-        attempt = replace(attempt, validation=validation, exit_code=code)
+        attempt, notes = held_attempt(replace(attempt, validation=validation), trip.baseline, model.name)
+        trip.notes += notes
+        attempt = replace(attempt, exit_code=0 if attempt.passed else ValidationError.exit_code)
     except OutputError:
         raise
     except ConverterError as error:
@@ -224,7 +268,7 @@ def _record(model: "Model", source: Source | None, trip: _Trip, error: Converter
         artifacts=(),
         interface=source.interface if source else None,
         metadata=source.metadata if source else model.metadata.record,
-        notes=source.notes if source else (),
+        notes=(*(source.notes if source else ()), *trip.notes),
         error=words,
         exit_code=shared_exit_code(codes),
         seconds=dict(trip.seconds),

@@ -37,11 +37,12 @@ ALLOWED = {
     "workers": set(),
     "commit": set(),
     "signals": set(),
+    "baseline": set(),
     "workflow": {"report", "package"},
     "action": set(),
     "ledger": {"commit", "package", "shards", "manifest"},
     "release": {"commit", "console", "publish", "workflow"},
-    "pipeline": {*STAGES, "workers", "console", "ledger", "shards", "store"},
+    "pipeline": {*STAGES, "baseline", "workers", "console", "ledger", "shards", "store"},
     "predict": {"evaluate", "validate", "report"},
     "ops": {"convert"},
     "cli": {
@@ -59,6 +60,7 @@ ALLOWED = {
         "commit",
         "store",
         "signals",
+        "baseline",
     },
     "": {"convert", "evaluate"},  # the package itself: its public names
 }

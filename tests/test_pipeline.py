@@ -367,3 +367,60 @@ def test_two_runs_at_once_share_a_store(repository, tmp_path):
     assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
     assert main(["convert", str(manifest), "--store", str(tmp_path / "store"), "-o", str(tmp_path / "c")]) == 0
     assert reused(tmp_path / "c") == {"one": True}
+
+
+def test_a_model_that_is_worse_than_its_baseline_is_set_aside_until_the_baseline_is_updated(
+    repository, tmp_path, capsys
+):
+    asked = ', formats: [mlmodel], route: direct, validate: {baseline: "base.json"}'
+    manifest, dist, baseline = repository(net("tiny", more=asked)), tmp_path / "dist", tmp_path / "base.json"
+    command = ["convert", str(manifest), "--output", str(dist)]
+    assert main(command) == 0
+    assert not baseline.exists()
+    assert "tiny/tiny.mlmodel has no figures in base.json" in (dist / "report.md").read_text()
+
+    assert main([*command, "--update-baseline"]) == 0
+    assert "base.json: the figures of 1 files are the baseline now" in capsys.readouterr().out
+    assert reused(dist) == {"tiny": True}  # a baseline says nothing of how a model is made
+    written = json.loads(baseline.read_text())
+    figures = written["files"]["tiny/tiny.mlmodel"]["reference"]
+    assert list(figures) == ["psnr_db of classLabelProbs", "top1 of classLabelProbs"]
+
+    assert main(command) == 0
+    assert reused(dist) == {"tiny": True}
+    (record,) = json.loads((dist / "build.json").read_text())["models"]
+    (gates,) = ([gate["name"] for gate in a["validation"]["gates"]] for a in record["attempts"])
+    assert gates[-2:] == ["baseline psnr_db", "baseline top1"]
+    assert record["notes"] == []
+
+    figures["top1 of classLabelProbs"] = 1.5  # as if it had been better once
+    baseline.write_text(json.dumps(written))
+    assert main(["plan", str(manifest), "--output", str(dist)]) == 0
+    assert main([*command, "--explain"]) == 5
+    said = " ".join(capsys.readouterr().out.split())
+    assert "tiny: it is worse than its baseline" in said
+    assert "was 150.00 % in base.json and is 100.00 % now" in said
+    assert not (dist / "tiny").exists()
+
+    assert main([*command, "--update-baseline"]) == 0
+    assert json.loads(baseline.read_text())["files"]["tiny/tiny.mlmodel"]["reference"] == {
+        **figures,
+        "top1 of classLabelProbs": 1.0,
+    }
+    validated = ["validate", str(dist), "--baseline", str(baseline)]
+    assert main(validated) == 0
+    assert main([*validated, "--update-baseline"]) == 0
+    baseline.write_text(
+        baseline.read_text().replace('"top1 of classLabelProbs": 1.0', '"top1 of classLabelProbs": 1.5')
+    )
+    assert main(validated) == 5
+
+
+def test_a_baseline_is_updated_only_where_one_is_named(repository, tmp_path, capsys):
+    manifest = repository(net("tiny"))
+    assert main(["convert", str(manifest), "--output", str(tmp_path / "dist"), "--update-baseline"]) == 2
+    assert "no model names a baseline" in capsys.readouterr().err
+    (tmp_path / "base.json").write_text("[]")
+    manifest = repository(net("tiny", more=", validate: {baseline: base.json}"))
+    assert main(["convert", str(manifest), "--output", str(tmp_path / "dist")]) == 2
+    assert "base.json is no baseline" in capsys.readouterr().err

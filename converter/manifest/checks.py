@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 from converter.manifest.checks_source import local_file, source
 from converter.manifest.files import Repository, UnusablePathError
+from converter.manifest.labelled_csv import CsvError, files_of, read_rows
 from converter.manifest.schema import (
+    LIMITS,
     Classifier,
     DirectoryPublish,
     ExportedSource,
@@ -15,6 +17,7 @@ from converter.manifest.schema import (
     Fault,
     File,
     Key,
+    Labelled,
     Model,
     OnnxSource,
     PublishTarget,
@@ -54,7 +57,48 @@ def files(model: Model, repository: Repository) -> Iterator[Fault]:
     for index, sample in enumerate(model.validation.samples):
         yield from local_file(("validate", "samples", index), sample, repository)
     if model.validation.labelled:
-        yield from local_file(("validate", "labelled"), model.validation.labelled, repository, folder_too=True)
+        yield from _labelled(model.validation.labelled, repository)
+
+
+def _labelled(labelled: Labelled, repository: Repository) -> Iterator[Fault]:
+    path: _Path = ("validate", "labelled")
+    problems = list(local_file(path, labelled, repository, folder_too=True))
+    yield from problems
+    if problems or labelled.path is None:
+        return
+    file, kind = repository.file(labelled.path, folder_too=True), labelled.task.kind
+    if file.is_dir() and kind != "classification":
+        yield Fault(path, f"a folder of pictures per class says nothing of a {kind}", "name a .csv or an .npz")
+    elif file.suffix.lower() == ".csv":
+        try:
+            named = list(files_of(read_rows(file, kind), kind))
+        except CsvError as error:
+            yield Fault(path, f"{labelled.path}: {error.problem}", error.fix)
+            return
+        missing = []
+        beside = Repository(repository.root, file.parent)
+        for line, name in named:
+            try:
+                beside.file(name)
+            except UnusablePathError as error:
+                missing.append(f"line {line}: {error.problem}")
+        if missing:
+            error_of = CsvError(missing, "paths in it are relative to the folder of the .csv")
+            yield Fault(path, f"{labelled.path}: {error_of.problem}", error_of.fix)
+
+
+def baseline(model: Model, repository: Repository) -> Iterator[Fault]:
+    """The file need not be there: the first `--update-baseline` writes it."""
+    if model.validation.baseline is None:
+        return
+    path: _Path = ("validate", "baseline")
+    try:
+        found = repository.place(model.validation.baseline)
+    except UnusablePathError as error:
+        yield Fault(path, error.problem, error.fix)
+        return
+    if found.suffix.lower() != ".json" or found.is_dir():
+        yield Fault(path, f"{model.validation.baseline} is no .json file", "write baseline.json for example")
 
 
 def extra(model: Model, repository: Repository) -> Iterator[Fault]:
@@ -126,11 +170,11 @@ def classifier(model: Model, _: Repository) -> Iterator[Fault]:
     if model.classifier and model.outputs and model.outputs[0].image:
         yield Fault(("outputs", 0, "image"), "a classifier's first output are scores, no picture", "take image out")
     labelled = model.validation.labelled
-    if labelled and labelled.min_accuracy is None and labelled.max_accuracy_drop is None:
-        fix = "add min_accuracy or max_accuracy_drop"
+    if labelled and not labelled.limits.keys() - {"significant_drops_only"}:
+        fix = f"add {LIMITS[labelled.task.kind][0]} or {LIMITS[labelled.task.kind][1]}"
         yield Fault(("validate", "labelled"), "the labelled set has no gate", fix)
-    if labelled and not model.classifier:
-        fix = "add a classifier with labels, or take labelled out"
+    if labelled and labelled.task.kind == "classification" and not model.classifier:
+        fix = "add a classifier with labels, or say segmentation or detection under labelled, or take labelled out"
         yield Fault(("validate", "labelled"), "only a classifier can be held to labelled pictures", fix)
 
 
@@ -222,6 +266,7 @@ CHECKS = (
     Check(frozenset({"name"}), name),
     Check(frozenset({"source"}), source),
     Check(frozenset({"validate"}), files),
+    Check(frozenset({"validate"}), baseline),
     Check(frozenset({"extra"}), extra),
     Check(frozenset({"classifier", "source"}), labels),
     Check(frozenset({"classifier", "outputs", "validate"}), classifier),

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -242,8 +242,10 @@ def _subject(root: Node, path: _Path) -> str:
 def _record_at(path: _Path) -> type[BaseModel] | None:
     """The type of the record that holds the last key of a path."""
     records: list[type[BaseModel]] = [Manifest]
+    is_free = False  # the key is a name that the user chose, not one of a record
     for key in path[:-1]:
-        if isinstance(key, int) or not records:
+        if is_free or isinstance(key, int) or not records:
+            is_free = False
             continue
         if is_tag(key):
             named = [record for record in records if key[1:-1] in record.model_fields]
@@ -251,4 +253,5 @@ def _record_at(path: _Path) -> type[BaseModel] | None:
             continue
         fields = {field.alias or name: field for name, field in records[0].model_fields.items()}
         records = list(records_in(fields[key].annotation)) if key in fields else []
+        is_free = key in fields and get_origin(fields[key].annotation) is dict
     return records[0] if records else None

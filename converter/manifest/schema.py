@@ -5,15 +5,16 @@ Every rule that needs no more than one record stands beside its fields, in `rule
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, Tag
 
 from converter.manifest.features import Classifier, Image, ImageRange, Input, Normalize, Output, Tensor
 from converter.manifest.formats import FormatsField, MlmodelFormat, MlmodelOptions, MlpackageFormat, MlpackageOptions
 from converter.manifest.publish import DirectoryPublish, GithubOptions, GithubPublish, PublishTarget
-from converter.manifest.record import MODEL_NAME, Fault, Float, Int, Key, Record, Text, by_shape
+from converter.manifest.record import MODEL_NAME, Bool, Fault, Float, Int, Key, Line, Record, Text, by_shape
 from converter.manifest.s3 import S3Options, S3Publish
 from converter.manifest.sources import (
     ExportedSource,
@@ -25,9 +26,10 @@ from converter.manifest.sources import (
     TorchscriptSource,
     TorchvisionSource,
 )
-from converter.model import ComputeUnits, Metadata, Route, Target
+from converter.model import ComputeUnits, LabelledTask, Metadata, OutputLimits, Route, Target
 
 __all__ = [
+    "LIMITS",
     "Classifier",
     "Defaults",
     "DirectoryPublish",
@@ -82,6 +84,20 @@ class MetadataFields(Record):
         )
 
 
+class OutputGates(Record):
+    """Limits of one output alone."""
+
+    psnr_db: Float | None = Field(None, description="Lowest signal-to-noise ratio in dB.")
+    top1: Float | None = Field(
+        None, ge=0, le=1, description="Lowest share of samples with the same best label, near ties excused."
+    )
+    max_abs_error: Float | None = Field(None, ge=0, description="Largest absolute difference.")
+
+    @property
+    def record(self) -> OutputLimits:
+        return OutputLimits(psnr_db=self.psnr_db, top1=self.top1, max_abs_error=self.max_abs_error)
+
+
 class Gates(Record):
     """Limits that a converted model must hold against its source, or it is not released."""
 
@@ -93,6 +109,52 @@ class Gates(Record):
         None, ge=0, le=1, description="Lowest share of samples with the same best label, near ties excused. Default: 1."
     )
     max_abs_error: Float | None = Field(None, ge=0, description="Largest absolute difference. Default: no limit.")
+    outputs: dict[str, OutputGates] = Field(
+        default_factory=dict, description="Limits of one output alone, by its name; they replace those of all outputs."
+    )
+    skip: dict[str, Line] = Field(
+        default_factory=dict,
+        description="Outputs and gates that are not held, each with the reason, which every report shows.",
+    )
+
+
+class Segmentation(Record):
+    """Makes the labelled set one of masks: `picture,mask` in a .csv, or `masks` in an .npz."""
+
+    output: Line | None = Field(
+        None,
+        description="Output with scores [1, classes, height, width] or class numbers [1, height, width]. Default: the "
+        "first one.",
+    )
+    ignore: Int | None = Field(255, description="Class number of pixels that do not count, or null for none.")
+
+
+class Detection(Record):
+    """Makes the labelled set one of boxes: `picture,label,x1,y1,x2,y2` in a .csv; boxes, labels, samples in an .npz."""
+
+    boxes: Line = Field(description="Output with the boxes, [N, 4].")
+    scores: Line = Field(description="Output with a score for each box, [N]; without `classes` [N, classes].")
+    classes: Line | None = Field(None, description="Output with the class number of each box, [N].")
+    box_format: Literal["xyxy", "xywh", "cxcywh"] = Field(
+        "xyxy", description="What the four numbers of a box are: two corners, corner and sides, or centre and sides."
+    )
+    normalized: Bool = Field(False, description="true where boxes are shares of the picture's width and height.")
+    min_score: Float = Field(0.0, description="Boxes with this score or a lower one only fill up the array.")
+
+
+LIMITS = {
+    "classification": ("min_accuracy", "max_accuracy_drop", "min_top5", "max_top5_drop"),
+    "segmentation": ("min_mean_iou", "max_mean_iou_drop"),
+    "detection": ("min_map", "max_map_drop", "min_map50", "max_map50_drop"),
+}
+
+
+def _least(metric: str) -> Any:
+    return Field(None, ge=0, le=1, description=f"Lowest {metric}.")
+
+
+def _loss(metric: str) -> Any:
+    return Field(None, ge=0, le=1, description=f"Largest loss of {metric} against the source model.")
 
 
 class Labelled(File):
@@ -102,6 +164,50 @@ class Labelled(File):
     max_accuracy_drop: Float | None = Field(
         None, ge=0, le=1, description="Largest loss of accuracy against the source model."
     )
+    min_top5: Float | None = _least("share of right answers among the first five")
+    max_top5_drop: Float | None = _loss("the share of right answers among the first five")
+    min_mean_iou: Float | None = _least("mean intersection over union")
+    max_mean_iou_drop: Float | None = _loss("mean intersection over union")
+    min_map: Float | None = _least("mean average precision, the mean over IoU 0.5 to 0.95")
+    max_map_drop: Float | None = _loss("mean average precision, the mean over IoU 0.5 to 0.95")
+    min_map50: Float | None = _least("mean average precision at IoU 0.5")
+    max_map50_drop: Float | None = _loss("mean average precision at IoU 0.5")
+    significant_drops_only: Bool = Field(
+        False, description="true lets a larger loss pass that a paired test (p < 0.05) cannot tell from chance."
+    )
+    segmentation: Segmentation | None = Field(None, description="The set has masks, and mean IoU is measured.")
+    detection: Detection | None = Field(None, description="The set has boxes, and mAP is measured.")
+
+    def rules(self) -> Iterator[Fault]:
+        yield from super().rules()
+        if self.segmentation and self.detection:
+            fix = "keep one; a model that does both needs two entries in the manifest"
+            yield Fault((), "the set is said to be of a segmentation and of a detection", fix)
+            return
+        kind = self.task.kind
+        for name in (name for other, names in LIMITS.items() if other != kind for name in names):
+            if getattr(self, name) is not None:
+                fix = f"use {', '.join(LIMITS[kind])}, or say `segmentation` or `detection` under labelled"
+                yield Fault((name,), f"a {kind} has no such metric", fix)
+        if self.url is not None and self.suffix == ".csv":
+            yield Fault(("url",), "a .csv names pictures beside it, and a url has none", "put the set into an .npz")
+
+    @property
+    def task(self) -> LabelledTask:
+        if self.segmentation:
+            asked = self.segmentation
+            return LabelledTask(kind="segmentation", output=asked.output or "", ignore=asked.ignore)
+        if self.detection:
+            said = self.detection.model_dump() | {"classes": self.detection.classes or ""}
+            return LabelledTask(kind="detection", **said)
+        return LabelledTask()
+
+    @property
+    def limits(self) -> dict[str, float | bool]:
+        """The limits that are set, by name."""
+        names = {name for names in LIMITS.values() for name in names}
+        limits: dict[str, float | bool] = self.model_dump(include=names, exclude_none=True)
+        return limits | ({"significant_drops_only": True} if self.significant_drops_only else {})
 
 
 class ValidationOptions(Record):
@@ -114,8 +220,12 @@ class ValidationOptions(Record):
     gates: Gates = Field(default_factory=lambda: Gates(), description="Limits that the converted model must hold.")
     labelled: Labelled | None = Field(
         None,
-        description="Labelled set with an accuracy gate: an .npz with an array per input and `labels`, or a "
-        "folder of pictures per class.",
+        description="Labelled set with an accuracy gate: an .npz with an array per input and `labels`, a .csv of "
+        "pictures and labels, or a folder of pictures per class.",
+    )
+    baseline: Line | None = Field(
+        None,
+        description="JSON file of measured figures, which may not become worse; `--update-baseline` writes it.",
     )
     compute_units_required: tuple[ComputeUnits, ...] = Field(
         (),
@@ -124,12 +234,19 @@ class ValidationOptions(Record):
     )
 
     @property
-    def limits(self) -> dict[str, float]:
+    def limits(self) -> dict[str, Any]:
         """The limits that the manifest sets, by name; `validate` knows the default of the others."""
-        limits = self.gates.model_dump(exclude_none=True)
-        if self.labelled is not None:
-            limits |= self.labelled.model_dump(include={"min_accuracy", "max_accuracy_drop"}, exclude_none=True)
-        return limits
+        limits: dict[str, Any] = self.gates.model_dump(exclude_none=True, exclude={"outputs", "skip"})
+        if self.gates.outputs:
+            limits["outputs"] = {name: gates.record for name, gates in self.gates.outputs.items()}
+        if self.gates.skip:
+            limits["skip"] = dict(self.gates.skip)
+        return limits | (self.labelled.limits if self.labelled else {})
+
+    @property
+    def task(self) -> LabelledTask:
+        """What the labelled set asks of the model."""
+        return self.labelled.task if self.labelled else LabelledTask()
 
 
 RouteField = Annotated[

@@ -134,9 +134,12 @@ def _crop(image: ImageInput) -> str:
 
 
 def _measured(name: str, value: float) -> str:
-    if name in ("top1", "min_accuracy", "max_accuracy_drop"):
-        return figures.share(value)
-    return figures.psnr(value) if name == "psnr_db" else figures.number(value)
+    metric = name.removeprefix("baseline ")
+    if metric == "psnr_db":
+        return figures.psnr(value)
+    if metric in ("max_abs_error", "activation_error"):
+        return figures.number(value)
+    return figures.share(value) if value >= 0 else f"−{figures.share(-value)}"  # a drop below zero is a gain
 
 
 def _class_name(attempt: Attempt) -> Markdown:

@@ -22,6 +22,8 @@ def words(checked: CheckedFile) -> str:
         said = f"{name}: not passed on {engine}{information}: {figures.reason(checked)}"
     notes = checked.validation.notes if checked.validation else ()
     more = [figures.fault(checked), figures.took(checked), figures.preferred(checked)]
+    if checked.validation:
+        more += [f"labelled set: {accuracy.words}" for accuracy in checked.validation.accuracies]
     return "\n".join([said, *(f"  {line}" for line in more if line), *(f"  note: {note}" for note in notes)])
 
 

@@ -17,6 +17,7 @@ _SYSTEMS = {
     "iOS18": "iOS 18, macOS 15, tvOS 18, watchOS 11",
     "iOS26": "iOS 26, macOS 26, tvOS 26, watchOS 26",
 }
+_METRICS = {"top1": "top-1", "top5": "top-5", "mean_iou": "mean IoU", "map": "mAP", "map50": "mAP at 0.5"}
 _NOTHING = "–"
 
 Justify = Literal["left", "right"]
@@ -91,7 +92,7 @@ def _line(record: ModelRecord, attempt: Attempt) -> Line:
         precision=target.compute_precision if target else _NOTHING,
         psnr=worst(validation),
         top1=share(first.top1_agreement) if first else _NOTHING,
-        accuracy=share(validation.accuracy) if validation else _NOTHING,
+        accuracy=accuracy(validation),
         runs_on=runs_on(target).partition(",")[0] if target else _NOTHING,
         time=seconds(took),
         result=outcome(record, attempt),
@@ -101,6 +102,14 @@ def _line(record: ModelRecord, attempt: Attempt) -> Line:
 def worst(validation: Validation | None) -> str:
     """The PSNR of the worst output, which is what the gate holds."""
     return psnr(min(m.psnr_db for m in validation.metrics)) if validation and validation.metrics else _NOTHING
+
+
+def accuracy(validation: Validation | None) -> str:
+    """The share of right answers, or the first metric that the labelled set has instead, with its name."""
+    if validation is None or validation.accuracy is not None or not validation.accuracies:
+        return share(validation.accuracy) if validation else _NOTHING
+    first = validation.accuracies[0]
+    return f"{_METRICS[first.metric]} {share(first.value)}"
 
 
 def outcome(record: ModelRecord, attempt: Attempt) -> str:

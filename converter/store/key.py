@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from converter.manifest.labelled_csv import CsvError, Kind, files_of, read_rows
 from converter.manifest.record import Record
 from converter.manifest.schema import (
     ExportedSource,
@@ -66,8 +67,10 @@ def ingredients(model: Model, around: Surroundings) -> Ingredients:
 
 def _options(model: Model) -> Iterator[tuple[str, str]]:
     for name in type(model).model_fields:
-        value = (model.routes, model.is_auto) if name == "route" else getattr(model, name)
+        value: Any = (model.routes, model.is_auto) if name == "route" else getattr(model, name)
         shown = "validate" if name == "validation" else name
+        if name == "validation":  # a baseline decides over no byte, and what is reused is held to it as well
+            value = value.model_copy(update={"baseline": None})
         yield f"option {shown}", hashlib.sha256(canonical(_said(value)).encode()).hexdigest()
 
 
@@ -109,6 +112,9 @@ def _bytes(file: File, said: str, model: Model, around: Surroundings) -> dict[st
     path = model.folder / file.path
     if isinstance(file, Labelled) and path.is_dir():
         return {f"all {file.path}": around.together(_folder(path, around))}
+    if isinstance(file, Labelled) and path.suffix.lower() == ".csv":
+        folder = Path(file.path).parent.as_posix()
+        return {f"all {folder}": around.together(_listed(path, file.task.kind, around))}
     found = {name: around.index.sha256(path)}
     if file.sha256 and found[name] != file.sha256.lower():
         raise _ObstacleError(f"{file.path} is not the file whose sha256 the manifest has")
@@ -118,6 +124,15 @@ def _bytes(file: File, said: str, model: Model, around: Surroundings) -> dict[st
                 path.parent / location
             )
     return found
+
+
+def _listed(path: Path, kind: Kind, around: Surroundings) -> dict[str, str]:
+    """A .csv and every file that it names."""
+    try:
+        names = [name for _, name in files_of(read_rows(path, kind), kind)]
+    except CsvError as error:
+        raise _ObstacleError(f"{path.name} cannot be read") from error
+    return {name: around.index.sha256(path.parent / name) for name in (path.name, *names)}
 
 
 def _folder(path: Path, around: Surroundings) -> dict[str, str]:

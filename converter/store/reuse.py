@@ -22,7 +22,8 @@ _STORE = "models"  # the store's folder in the cache, where no other one is name
 class Reuse:
     """The models' ingredients as they are now, held against an output folder and a store; a context manager.
 
-    `say` is called with what is wrong with the store or an entry; of that no run fails. With `anew` nothing is reused.
+    `say` is called with what is wrong with the store or an entry; of that no run fails. With `anew` nothing is reused;
+    what does not `holds` is converted anew, so that it fails with all that belongs to that.
     """
 
     def __init__(
@@ -34,8 +35,10 @@ class Reuse:
         store: str | None,
         say: Callable[[str], None],
         anew: bool = False,
+        holds: Callable[[ModelRecord], bool] = lambda record: True,
     ) -> None:
         self._root, self._cache, self._say, self._anew = manifest.root, cache, say, anew
+        self._holds = holds
         self._index = Index(cache / "index.json")
         self._store: Store = store_at(store or str(cache / _STORE), self._index)
         self._models = {model.name: model for model in models}
@@ -129,6 +132,8 @@ class Reuse:
             return said
         if not before.passed:
             return "it did not pass the last time"
+        if not self._holds(before):
+            return "it is worse than its baseline"
         return self._moved(before, name) or "its files are missing or were changed"
 
     def _surroundings(self) -> Surroundings:
@@ -136,9 +141,8 @@ class Reuse:
 
     def _is_same(self, record: ModelRecord, name: str) -> bool:
         key = "" if self._anew else self._made[name].key
-        return (
-            bool(key) and record.key == key and record.name == name and record.passed and not self._moved(record, name)
-        )
+        is_known = bool(key) and record.key == key and record.name == name and record.passed
+        return is_known and not self._moved(record, name) and self._holds(record)
 
     def _moved(self, record: ModelRecord, name: str) -> str:
         """What the conversion read and is another file now: a module that git ignores, for example."""

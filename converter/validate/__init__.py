@@ -11,38 +11,50 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from converter.errors import ConverterError, EvaluationError
-from converter.model import Artifact, Attachments, Attempt, Conversion, Reference, Source, Validation
+from converter.model import Artifact, Attachments, Attempt, Conversion, LabelledTask, Reference, Source, Validation
 from converter.package.checksums import artifact
+from converter.validate.accuracy import require_outputs
 from converter.validate.check import answers, judge
 from converter.validate.engines import engine
-from converter.validate.gates import Gates
+from converter.validate.gates import Gates, require_known, require_measurable
 from converter.validate.references import Candidate, References, read_references, write_references
 
 if TYPE_CHECKING:
     from converter.manifest.schema import ValidationOptions
 
-__all__ = ["reference_of", "store", "validate"]
+__all__ = ["Gates", "reference_of", "store", "validate"]
 
 
-def reference_of(source: Source, files: Attachments, *, seeds: int) -> Reference:
+def reference_of(
+    source: Source,
+    files: Attachments,
+    *,
+    seeds: int,
+    task: LabelledTask = LabelledTask(),  # noqa: B008  frozen
+    gates: Gates = Gates(),  # noqa: B008  frozen
+) -> Reference:
     """Ask the source framework, in float32, for what the samples and the labelled set have to give.
 
-    `seeds` inputs are made up where there are no sample files. Raises SourceError for a sample that does not fit and
-    ValidationError for NaN or infinity in the source's answers.
+    `seeds` inputs are made up where there are no sample files; `task` is what the labelled set asks. Raises SourceError
+    for a sample that does not fit, and ValidationError for NaN or infinity in the source's answers and for `task` or
+    `gates` that name what the model does not have.
     """
     from converter.validate.labelled import labelled
     from converter.validate.reference import reference
     from converter.validate.samples import samples
 
     try:
+        require_outputs(task, source.interface)
+        require_known(gates, source.interface, task)
+        require_measurable(gates, source.interface)
         asked = samples(source.interface, files.samples, seeds=seeds)
-        known = labelled(source.interface, files.labelled) if files.labelled else ()
+        known = labelled(source.interface, files.labelled, task) if files.labelled else ()
     except ConverterError as error:
         raise error.within(source.place, "validate") from None
     if not files.samples:
         # Real inputs say more than seeded ones: some of the labelled set are compared value by value as well.
         asked = (*asked, *known[:: max(1, len(known) // seeds)][:seeds])
-    return reference(source, asked, known)
+    return reference(source, asked, known, task)
 
 
 def validate(source: Source, reference: Reference, conversion: Conversion, options: "ValidationOptions") -> Validation:
@@ -61,7 +73,9 @@ def validate(source: Source, reference: Reference, conversion: Conversion, optio
         raise error.within(source.place) from None
     aside = _aside(conversion)
     aside.parent.mkdir(exist_ok=True)
-    empty = dataclasses.replace(reference, samples=(), outputs=(), labelled=(), labelled_scores=None)
+    empty = dataclasses.replace(
+        reference, samples=(), outputs=(), labelled=(), labelled_scores=None, labelled_predictions=()
+    )
     candidate = Candidate(file=conversion.path.name, precision=precision, answers=given)
     write_references(
         aside,

@@ -10,6 +10,7 @@ import numpy as np
 
 from converter.errors import ConverterError, ValidationError
 from converter.model import (
+    Accuracy,
     Activation,
     Conversion,
     Gate,
@@ -17,12 +18,14 @@ from converter.model import (
     OutputMetrics,
     Precision,
     Reference,
+    Tensors,
     Validation,
 )
 from converter.validate import metrics
+from converter.validate.accuracy import METRICS, accuracies, prediction
 from converter.validate.doubts import doubts, shown_name
 from converter.validate.engines import Answer, Engine, ask
-from converter.validate.gates import Gates, accuracy_gates, at_most, output_gates
+from converter.validate.gates import Gates, accuracy_gates, at_most, excuses, output_gates
 
 On = Literal["values", "before softmax", "before sigmoid", "probabilities"]
 
@@ -33,12 +36,16 @@ _ACTIVATION_LIMIT: dict[Precision, float] = {"float32": 1e-5, "float16": 5e-3}
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """What one saved model answered to all samples of a reference, and to the labelled set (its first labels)."""
+    """What one saved model answered to all samples of a reference, and to the labelled set.
+
+    Of a classification the labelled set has the first labels as well, which is all that older records hold.
+    """
 
     engine: str
     samples: tuple[Answer, ...]
     labelled: tuple[str, ...] = ()
     seconds: float = 0.0
+    predictions: tuple[Tensors, ...] = ()
 
 
 def validate(
@@ -60,17 +67,24 @@ def answers(path: Path, reference: Reference, interface: Interface, engine: Engi
     sample = ""
     try:
         predictor = engine.load(path)
-        given, labelled = [], []
+        given, labelled, predictions = [], [], []
         for one in reference.samples:
             sample = one.name
             given.append(ask(predictor, interface, one.inputs))
         for one in reference.labelled:
             sample = one.name
-            labelled.append(_label(ask(predictor, interface, one.inputs), interface))
+            answer = ask(predictor, interface, one.inputs)
+            predictions.append(prediction(reference.task, interface, answer.values, one.inputs, answer.label))
+            if reference.task.kind == "classification":
+                labelled.append(_label(answer, interface))
     except ConverterError as error:
         raise error.within("validate", place, *([f"sample {sample}"] if sample else [])) from None
     return Answers(
-        engine=engine.name, samples=tuple(given), labelled=tuple(labelled), seconds=time.monotonic() - started
+        engine=engine.name,
+        samples=tuple(given),
+        labelled=tuple(labelled),
+        seconds=time.monotonic() - started,
+        predictions=tuple(predictions),
     )
 
 
@@ -79,39 +93,97 @@ def judge(
 ) -> Validation:
     """Apply the gates to what a saved model answered; `precision` is what it computes in."""
     started = time.monotonic()
-    found: list[OutputMetrics] = []
-    verdicts: list[Gate] = []
     notes = list(doubts(reference, interface, gates.psnr_limit_db(precision, interface.outputs[0])))
-    for index, output in enumerate(interface.outputs):
-        limit_db = gates.psnr_limit_db(precision, output)
-        try:
-            compared = _compared(index, reference, answers, interface, gates)
-            _require_values(compared)
-            measured = _measure(compared, limit_db, gates)
-        except ConverterError as error:
-            raise error.within("validate", answers.engine, f"output {shown_name(interface, index)}") from None
-        found.append(measured)
-        notes += [compared.note] if compared.note else []
-        problem = _non_finite(compared, reference)
-        verdicts += output_gates(measured, gates, limit_db, problem=problem)
-        if compared.activation_error is not None:
-            limit = _ACTIVATION_LIMIT[precision]
-            verdicts.append(at_most("activation_error", compared.name, compared.activation_error, limit))
-    right, reference_right = _right(answers, reference, interface)
-    count = len(reference.labelled)
-    if count:
-        verdicts += accuracy_gates(right, reference_right, count, gates)
-    elif gates.asks_accuracy:
-        notes.append("accuracy is not checked here: the labelled set was too large to be stored with the model")
+    held = [_output(index, answers, reference, interface, precision, gates) for index in range(len(interface.outputs))]
+    accurate = accuracies(reference, answers.predictions, answers.labelled, interface)
+    held.append(_labelled(accurate, reference, gates))
+    verdicts = [gate for one in held for gate in one.gates]
+    if not verdicts:
+        raise ValidationError(
+            "every gate is skipped, so nothing would be promised",
+            where=("validate", answers.engine),
+            fix="hold at least one gate: an output's, or one of a labelled set",
+        )
+    named = {name for one in held for name in one.names}
+    idle = [f"{name} is skipped ({reason}), and was not to be held" for name, reason in gates.skip.items()]
+    notes += [note for name, note in zip(gates.skip, idle, strict=True) if name not in named]
+    first = next((one for one in accurate if one.metric == "top1"), None)
     return Validation(
         engine=answers.engine,
-        metrics=tuple(found),
+        metrics=tuple(one.metrics for one in held if one.metrics),
         gates=tuple(verdicts),
-        accuracy=right / count if count else None,
-        reference_accuracy=reference_right / count if count else None,
+        accuracy=first.value if first else None,
+        reference_accuracy=first.reference if first else None,
         seconds=answers.seconds + time.monotonic() - started,
-        notes=tuple(notes),
+        notes=(*notes, *(note for one in held for note in one.notes)),
+        accuracies=accurate,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Held:
+    """What one output, or the labelled set, came to."""
+
+    gates: Sequence[Gate] = ()
+    notes: Sequence[str] = ()
+    metrics: OutputMetrics | None = None
+    names: Sequence[str] = ()  # what a reason to skip may have named here
+
+
+def _output(
+    index: int, answers: Answers, reference: Reference, interface: Interface, precision: Precision, gates: Gates
+) -> _Held:
+    output, shown = interface.outputs[index], shown_name(interface, index)
+    asked = gates.of_output(output.name, shown)
+    limit_db = asked.psnr_limit_db(precision, output)
+    try:
+        compared = _compared(index, reference, answers, interface, asked)
+        _require_values(compared)
+        measured = _measure(compared, limit_db, asked)
+    except ConverterError as error:
+        if reason := _reason(gates, output.name, shown):
+            note = f"{shown} is skipped ({reason}), and cannot be compared: {error.problem}"
+            return _Held(notes=[note], names=[output.name, shown])
+        raise error.within("validate", answers.engine, f"output {shown}") from None
+    verdicts = list(output_gates(measured, asked, limit_db, problem=_non_finite(compared, reference)))
+    if compared.activation_error is not None:
+        limit = _ACTIVATION_LIMIT[precision]
+        verdicts.append(at_most("activation_error", compared.name, compared.activation_error, limit))
+    kept, notes = _kept(verdicts, gates, output.name, shown)
+    return _Held(
+        gates=kept,
+        notes=[compared.note, *notes] if compared.note else notes,
+        metrics=measured,
+        names=[output.name, shown, *(gate.name for gate in verdicts)],
+    )
+
+
+def _labelled(accurate: Sequence[Accuracy], reference: Reference, gates: Gates) -> _Held:
+    verdicts = list(accuracy_gates(accurate, gates))
+    kept, notes = _kept(verdicts, gates)
+    notes = [*excuses(kept), *notes]
+    if gates.asked and not reference.labelled:
+        notes.append("accuracy is not checked here: the labelled set was too large to be stored with the model")
+    elif lost := [METRICS[metric].words for metric in gates.asked if metric not in [one.metric for one in accurate]]:
+        notes.append(f"{', '.join(lost)} is not checked here: the answers do not tell it")
+    return _Held(gates=kept, notes=notes, names=[gate.name for gate in verdicts])
+
+
+def _reason(gates: Gates, *names: str) -> str:
+    """Why an output or a gate is skipped; empty where it is not."""
+    return next((gates.skip[name] for name in names if name in gates.skip), "")
+
+
+def _kept(held: Sequence[Gate], gates: Gates, *outputs: str) -> tuple[list[Gate], list[str]]:
+    """The gates that are not skipped, and for each other one a sentence with the manifest's reason."""
+    kept, notes = [], []
+    for gate in held:
+        if reason := _reason(gates, *outputs, gate.name):
+            verdict = "it holds" if gate.passed else "it would fail"
+            notes.append(f"{gate.name} is skipped ({reason}); {verdict}: {gate.words}")
+        else:
+            kept.append(gate)
+    return kept, notes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +208,10 @@ def _compared(index: int, reference: Reference, answers: Answers, interface: Int
         # An image holds whole numbers; what the source gives is rounded the same way.
         expected = [np.clip(np.rint(values), 0, 255) for values in expected]
     if index > 0:
-        return _Compared(name=name, on="values", expected=expected, given=given)
+        limits = gates.outputs.get(name)
+        has_classes = limits is not None and limits.top1 is not None
+        best = [metrics.top(values, 1)[0] for values in given] if has_classes else None
+        return _Compared(name=name, on="values", expected=expected, given=given, classes=best)
     classifier = interface.classifier
     if classifier:
         given = [_shaped(values, like) for values, like in zip(given, expected, strict=True)]
@@ -145,7 +220,8 @@ def _compared(index: int, reference: Reference, answers: Answers, interface: Int
         on: On = "probabilities" if classifier else "values"
         note = f"{name} is compared as it is: the source's scores before an activation cannot be reached"
         # Without labels only the manifest can say that the values are scores of classes.
-        scored = classifier or reference.labelled or gates.top1 is not None
+        labelled = reference.labelled and reference.task.kind == "classification"
+        scored = classifier or labelled or gates.top1 is not None
         classes = _classes(answers, interface, given) if scored else None
         return _Compared(
             name=name, on=on, expected=expected, given=given, classes=classes, note=note if classifier else ""
@@ -247,17 +323,6 @@ def _require_values(compared: _Compared) -> None:
 def _non_finite(compared: _Compared, reference: Reference) -> str:
     counts = {s.name: metrics.non_finite(v) for s, v in zip(reference.samples, compared.given, strict=True)}
     return "; ".join(f"{count} NaN or infinite values for {name}" for name, count in counts.items() if count)
-
-
-def _right(answers: Answers, reference: Reference, interface: Interface) -> tuple[int, int]:
-    """How many of the labelled set the candidate and the reference name rightly."""
-    if reference.labelled_scores is None:
-        return 0, 0
-    labels = [sample.label for sample in reference.labelled]
-    best = [_class_name(metrics.top(scores, 1)[0], interface) for scores in reference.labelled_scores]
-    return tuple(  # type: ignore[return-value]
-        sum(a == b for a, b in zip(given, labels, strict=True)) for given in (answers.labelled, best)
-    )
 
 
 def _class_name(index: int, interface: Interface) -> str:

@@ -45,6 +45,45 @@ def fit_picture(picture: Image.Image, image: ImageInput, size: tuple[int, int] |
     return np.asarray(picture, dtype=np.uint8)
 
 
+def fit_mask(mask: np.ndarray, image: ImageInput, ignore: int | None) -> np.ndarray:
+    """Class numbers [H, W] where `fit_picture` puts their pixels, by the nearest; beyond it `ignore`, or 0."""
+    (height, width), (upper, left) = _placed((mask.shape[0], mask.shape[1]), image)
+    rows, columns = upper + np.arange(image.size[0]), left + np.arange(image.size[1])
+    inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
+    sources = (
+        np.clip((at + 0.5) * here / there, 0, here - 1).astype(int)
+        for at, here, there in ((rows, mask.shape[0], height), (columns, mask.shape[1], width))
+    )
+    return np.where(inside, mask[np.ix_(*sources)], 0 if ignore is None else ignore).astype(np.int32)
+
+
+def fit_boxes(boxes: np.ndarray, size: tuple[int, int], image: ImageInput) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes [N, 4] (x1, y1, x2, y2) of a picture of `size` (height, width) where `fit_picture` puts them.
+
+    Returns those of which something is left, clipped, and their indices.
+    """
+    (height, width), (upper, left) = _placed(size, image)
+    factors = np.array([width / size[1], height / size[0]] * 2)
+    inside = np.clip(boxes.astype(np.float64), 0, [size[1], size[0]] * 2)
+    moved = inside * factors - [left, upper, left, upper]
+    clipped = np.clip(moved, 0, [image.size[1], image.size[0]] * 2)
+    kept = np.flatnonzero((clipped[:, 2:] - clipped[:, :2] > 0).all(axis=1))
+    return clipped[kept].astype(np.float32), kept
+
+
+def _placed(size: tuple[int, int], image: ImageInput) -> tuple[tuple[int, int], tuple[int, int]]:
+    """What `fit_picture` does to a picture of `size`: the size it is scaled to, and where the crop begins in that."""
+    if size == image.size:
+        return size, (0, 0)
+    width, height = _scaled_size(size, image.resize, image.size, image.size)
+    # a smaller picture lies in the middle of black borders, as `_crop` has it
+    begins = (
+        round((scaled - wanted) / 2) if scaled >= wanted else -((wanted - scaled) // 2)
+        for scaled, wanted in zip((height, width), image.size, strict=True)
+    )
+    return (height, width), (next(begins), next(begins))
+
+
 def _flatten(picture: Image.Image) -> Image.Image:
     """Transparency on white, as a viewer shows it; deep grey scaled to 8 bits, which `convert` would clip."""
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
@@ -56,15 +95,21 @@ def _flatten(picture: Image.Image) -> Image.Image:
 
 
 def _scale(picture: Image.Image, resize: Resize | None, default: tuple[int, int], size: tuple[int, int]) -> Image.Image:
-    height, width = picture.height, picture.width
-    # Sides are truncated, not rounded, as torchvision does.
+    target = _scaled_size((picture.height, picture.width), resize, default, size)
+    interpolation = _RESAMPLING[resize.interpolation.lower()] if resize else Image.Resampling.BILINEAR
+    return picture.resize(target, interpolation)
+
+
+def _scaled_size(
+    here: tuple[int, int], resize: Resize | None, default: tuple[int, int], size: tuple[int, int]
+) -> tuple[int, int]:
+    """The (width, height) to which a picture of (height, width) is scaled; sides are truncated, as torchvision does."""
+    height, width = here
     if resize is None:
         factor = max(size[0] / height, size[1] / width)
-        target = (max(size[1], int(width * factor)), max(size[0], int(height * factor)))
-        return picture.resize(target, Image.Resampling.BILINEAR)
+        return max(size[1], int(width * factor)), max(size[0], int(height * factor))
     shorter = round(resize.shorter_side * min(size) / min(default))
-    target = (shorter, int(shorter * height / width)) if width <= height else (int(shorter * width / height), shorter)
-    return picture.resize(target, _RESAMPLING[resize.interpolation.lower()])
+    return (shorter, int(shorter * height / width)) if width <= height else (int(shorter * width / height), shorter)
 
 
 def _crop(picture: Image.Image, size: tuple[int, int]) -> Image.Image:

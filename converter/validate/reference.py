@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from converter.errors import SourceError, ValidationError
-from converter.model import Activation, ImageInput, Interface, Reference, Sample, Source, Tensors
+from converter.model import Activation, ImageInput, Interface, LabelledTask, Reference, Sample, Source, Tensors
+from converter.validate.accuracy import prediction
 from converter.validate.metrics import non_finite
 
 
@@ -25,8 +26,13 @@ class _Raw:
 _Run = Callable[[Sequence[np.ndarray]], _Raw]
 
 
-def reference(source: Source, samples: Sequence[Sample], labelled: Sequence[Sample] = ()) -> Reference:
-    """Ask the source model in float32, on the CPU.
+def reference(
+    source: Source,
+    samples: Sequence[Sample],
+    labelled: Sequence[Sample] = (),
+    task: LabelledTask = LabelledTask(),  # noqa: B008  frozen
+) -> Reference:
+    """Ask the source model in float32, on the CPU; `task` is what the labelled set asks of it.
 
     The outputs stand before the classifier's appended activation. Where the source itself ends in softmax or sigmoid
     and none is appended, its first output is replaced by that activation's input (`scores_activation`). Raises
@@ -43,7 +49,12 @@ def reference(source: Source, samples: Sequence[Sample], labelled: Sequence[Samp
 
     outputs = tuple(ask(sample) for sample in samples)
     first = source.interface.outputs[0].name
-    scores = np.stack([ask(sample)[first].ravel() for sample in labelled]) if labelled else None
+    scores, predictions = None, []
+    if task.kind != "classification":
+        for sample in labelled:
+            predictions.append(_predicted(task, source, sample, ask(sample)))
+    elif labelled:
+        scores = np.stack([ask(sample)[first].ravel() for sample in labelled])
     return Reference(
         samples=tuple(samples),
         outputs=outputs,
@@ -52,7 +63,16 @@ def reference(source: Source, samples: Sequence[Sample], labelled: Sequence[Samp
         engine=engine,
         seconds=time.monotonic() - started,
         scores_activation=ends_in.pop() if len(ends_in) == 1 else None,
+        task=task,
+        labelled_predictions=tuple(predictions),
     )
+
+
+def _predicted(task: LabelledTask, source: Source, sample: Sample, outputs: Tensors) -> Tensors:
+    try:
+        return prediction(task, source.interface, outputs, sample.inputs, None)
+    except ValidationError as error:
+        raise error.within(source.place, "validate", f"sample {sample.name}") from None
 
 
 def normalized(interface: Interface, inputs: Tensors) -> list[np.ndarray]:

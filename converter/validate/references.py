@@ -6,6 +6,10 @@ what the arrays are:
     inputs/SAMPLE/NAME       labelled/NAME            the labelled set along a first axis, where all shapes are equal
     outputs/SAMPLE/NAME      labelled_scores          the source's answers
     answers/FILE/SAMPLE/...  values/NAME, scores      the answers of the engine that checked FILE first
+    truth/NAME               predictions/NAME         a labelled set's masks or boxes, and what the source sees there
+    answers/FILE/labelled/NAME                        what that engine saw there
+
+Along their first axis the last three hold all samples; where these differ in length, `NAME lengths` tells them apart.
 """
 
 import io
@@ -19,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from converter.errors import ValidationError
-from converter.model import Activation, ComputeUnits, Interface, Precision, Reference, Sample
+from converter.model import Activation, ComputeUnits, Interface, LabelledTask, Precision, Reference, Sample, Tensors
 from converter.plain import from_plain, to_plain
 from converter.validate.check import Answers
 from converter.validate.engines import Answer
@@ -101,15 +105,20 @@ def _flatten(references: References) -> tuple[dict[str, np.ndarray], dict[str, A
         arrays |= {f"inputs/{index}/{name}": array for name, array in sample.inputs.items()}
         arrays |= {f"outputs/{index}/{name}": array for name, array in outputs.items()}
     labelled = _stacked(reference.labelled)
-    if labelled and reference.labelled_scores is not None:
+    if labelled:
         arrays |= {f"labelled/{name}": array for name, array in labelled.items()}
-        arrays["labelled_scores"] = reference.labelled_scores
+        arrays |= _packed("truth/", [sample.truth for sample in reference.labelled])
+        arrays |= _packed("predictions/", reference.labelled_predictions)
+        if reference.labelled_scores is not None:
+            arrays["labelled_scores"] = reference.labelled_scores
     for candidate in references.candidates:
         for index, answer in enumerate(candidate.answers.samples):
             place = f"answers/{candidate.file}/{index}"
             arrays |= {f"{place}/values/{name}": array for name, array in answer.values.items()}
             if answer.scores is not None:
                 arrays[f"{place}/scores"] = answer.scores
+        if labelled or not reference.labelled:  # without what was asked the answers say nothing
+            arrays |= _packed(f"answers/{candidate.file}/labelled/", candidate.answers.predictions)
     described = {
         "version": VERSION,
         "model": references.model,
@@ -118,6 +127,7 @@ def _flatten(references: References) -> tuple[dict[str, np.ndarray], dict[str, A
         "compute_units_required": to_plain(references.compute_units_required),
         "engine": reference.engine,
         "scores_activation": reference.scores_activation,
+        "task": to_plain(reference.task),
         "samples": [sample.name for sample in reference.samples],
         "labelled": [{"name": s.name, "label": s.label} for s in reference.labelled] if labelled else [],
         "candidates": [
@@ -138,11 +148,41 @@ def _stacked(labelled: Sequence[Sample]) -> dict[str, np.ndarray]:
     """The labelled set as one array per input; empty where the shapes differ or it is too large to travel."""
     if not labelled:
         return {}
-    shapes = {tuple((name, array.shape) for name, array in sample.inputs.items()) for sample in labelled}
-    size_bytes = sum(array.nbytes for sample in labelled for array in sample.inputs.values())
+    shapes = {
+        tuple((name, array.shape) for name, array in (*sample.inputs.items(), *_fixed(sample.truth)))
+        for sample in labelled
+    }
+    size_bytes = sum(a.nbytes for sample in labelled for a in (*sample.inputs.values(), *sample.truth.values()))
     if len(shapes) > 1 or size_bytes > LABELLED_LIMIT_BYTES:
         return {}
     return {name: np.stack([sample.inputs[name] for sample in labelled]) for name in labelled[0].inputs}
+
+
+def _fixed(truth: Tensors) -> list[tuple[str, np.ndarray]]:
+    """What must have one shape in all samples: a mask, but not a number of boxes."""
+    return [(name, array) for name, array in truth.items() if name == "mask"]
+
+
+def _packed(place: str, several: Sequence[Tensors]) -> dict[str, np.ndarray]:
+    """The arrays of many samples as one for each name, along the first axis."""
+    arrays: dict[str, np.ndarray] = {}
+    for name in several[0] if several else ():
+        every = [one[name] for one in several]
+        if len({array.shape for array in every}) == 1:
+            arrays[f"{place}{name}"] = np.stack(every)
+        elif len({array.shape[1:] for array in every}) == 1:
+            arrays[f"{place}{name}"] = np.concatenate(every)
+            arrays[f"{place}{name} lengths"] = np.array([len(array) for array in every])
+    return arrays
+
+
+def _unpacked(arrays: Mapping[str, np.ndarray]) -> tuple[Tensors, ...]:
+    by_name = {}
+    for name, array in arrays.items():
+        lengths = arrays.get(f"{name} lengths")
+        if not name.endswith(" lengths"):
+            by_name[name] = list(array) if lengths is None else np.split(array, np.cumsum(lengths)[:-1])
+    return tuple(dict(zip(by_name, one, strict=True)) for one in zip(*by_name.values(), strict=True))
 
 
 def _restore(described: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> References:
@@ -150,6 +190,7 @@ def _restore(described: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
         return {name[len(place) :]: array for name, array in arrays.items() if name.startswith(place)}
 
     labelled = below("labelled/")
+    truths = _unpacked(below("truth/")) or ({},) * len(described["labelled"])
     activation: Activation | None = described["scores_activation"]
     return References(
         model=described["model"],
@@ -165,7 +206,10 @@ def _restore(described: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
             outputs=tuple(below(f"outputs/{index}/") for index in range(len(described["samples"]))),
             labelled=tuple(
                 Sample(
-                    name=one["name"], label=one["label"], inputs={name: array[i] for name, array in labelled.items()}
+                    name=one["name"],
+                    label=one["label"],
+                    inputs={name: array[i] for name, array in labelled.items()},
+                    truth=truths[i],
                 )
                 for i, one in enumerate(described["labelled"])
             ),
@@ -173,6 +217,8 @@ def _restore(described: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
             engine=described["engine"],
             seconds=0.0,
             scores_activation=activation,
+            task=from_plain(LabelledTask, described.get("task", {})),
+            labelled_predictions=_unpacked(below("predictions/")),
         ),
         candidates=tuple(
             Candidate(
@@ -190,6 +236,7 @@ def _restore(described: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
                         for index, answer in enumerate(one["samples"])
                     ),
                     labelled=tuple(one["labelled"]),
+                    predictions=_unpacked(below(f"answers/{one['file']}/labelled/")),
                 ),
             )
             for one in described["candidates"]

@@ -33,6 +33,8 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "repo/models/labels.json": '["cat", "dog", "bird"]',
         "repo/models/cat.jpg": "jpg",
         "repo/models/heldout.npz": "npz",
+        "repo/models/heldout.csv": "picture,mask\ncat.jpg,cat.jpg\nlost.jpg,cat.jpg\n",
+        "repo/models/pictures/all.csv": "picture,label\ncat/1.jpg,cat\n../cat.jpg,0\n",
         "repo/models/tokens/vocab.json": "{}",
         "repo/models/a:b?.json": "{}",
         "repo/models/pictures/cat/1.jpg": "jpg",

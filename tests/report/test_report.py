@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from converter.model import BuildRecord
+from converter.model import Accuracy, BuildRecord, Gate
 from converter.package.record import read_record, to_json
 from converter.report import render_card, render_report
 
@@ -86,3 +86,47 @@ def test_values_that_are_no_numbers_are_readable(classifier, value):
     )
     assert ("exact" if value == math.inf else "none") in text
     assert "nan" not in text
+
+
+def with_accuracies(record, **more):
+    """The record with a labelled set's figures on each attempt that was checked."""
+    iou = Accuracy(
+        metric="mean_iou", samples=20, value=0.897, interval=(0.87, 0.91), reference=0.9,
+        reference_interval=(0.88, 0.92), p_value=0.3,
+        words="mean IoU is 89.7 % (95 % CI 87.0 to 91.0) on 20 samples, the source's is 90.0 %",
+    )  # fmt: skip
+    attempts = [
+        replace(a, validation=replace(a.validation, accuracies=(iou,), **more)) if a.validation else a
+        for a in record.attempts
+    ]
+    return replace(record, attempts=tuple(attempts))
+
+
+def test_the_figures_of_a_labelled_set_are_in_report_and_card(classifier, run):
+    record = with_accuracies(classifier, accuracy=None)
+    told = "mean IoU is 89.7 % (95 % CI 87.0 to 91.0) on 20 samples, the source's is 90.0 %"
+    report, card = render_report(replace(run, models=(record,))), render_card(record)
+    assert f"- On the labelled set, {told}." in report
+    assert "| mean IoU 89.70 % |" in report
+    assert report.count(told) == sum(a.validation is not None for a in record.attempts)
+    for attempt in record.attempts:
+        assert f"On the labelled set, `{attempt.conversion.path.name}" in card
+    assert f"\n\n- {told}\n" in card
+
+
+@pytest.mark.parametrize(
+    ("name", "measured", "shown"),
+    [
+        ("min_top5", 0.25, "25.00 %"),
+        ("max_map_drop", -0.0028, "−0.28 %"),
+        ("max_mean_iou_drop", 0.0, "0 %"),
+        ("baseline psnr_db", 96.3, "96.3 dB"),
+        ("baseline map50", 0.5, "50.00 %"),
+        ("max_abs_error", 0.25, "0.25"),
+        ("activation_error", 1e-6, "1e-06"),
+    ],
+)
+def test_a_gates_number_is_shown_in_its_unit(classifier, run, name, measured, shown):
+    gate = Gate(name=name, limit=measured, measured=measured, passed=True, words="")
+    report = render_report(replace(run, models=(with_accuracies(classifier, gates=(gate,)),)))
+    assert f"| `{name}` | {shown} | {shown} | holds |" in report

@@ -205,3 +205,34 @@ def test_nothing_heavy_is_imported():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def listed(repository):
+    """The labelled set of the model `made` is a .csv."""
+    repository.write("heldout/set.csv", "picture,mask\ncat/1.png,cat/mask.png\n")
+    repository.write("heldout/cat/mask.png", "mask")
+    asked = "labelled: {path: heldout/set.csv, segmentation: {}, min_mean_iou: 0.5}"
+    repository.text = repository.text.replace("labelled: {path: heldout, min_accuracy: 0.5}", asked)
+    return repository
+
+
+LISTED = {
+    "a picture": (wrote("heldout/cat/1.png", "two"), {"made"}),
+    "a mask": (wrote("heldout/cat/mask.png", "two"), {"made"}),
+    "the list": (wrote("heldout/set.csv", "picture,mask\ncat/mask.png,cat/mask.png\n"), {"made"}),
+    "a picture that is not listed": (wrote("heldout/cat/2.png"), set()),
+    "a gate": (said("min_mean_iou: 0.5", "min_mean_iou: 0.5, significant_drops_only: true"), {"made"}),
+    "the task": (said("segmentation: {}", "segmentation: {ignore: 0}"), {"made"}),
+    "a reason": (said("samples: [rose.png]", "samples: [rose.png]\n      gates: {skip: {top1: why}}"), {"made"}),
+    "a baseline": (said("samples: [rose.png]", "samples: [rose.png]\n      baseline: base.json"), set()),
+}
+
+
+@pytest.mark.parametrize("change", LISTED)
+def test_a_change_of_what_a_csv_lists_gives_another_key(listed, change):
+    act, expected = LISTED[change]
+    before = listed.keys()
+    act(listed)
+    assert all(before.values())
+    assert {name for name, key in listed.keys().items() if key != before[name]} == expected

@@ -101,6 +101,13 @@ def test_anew_reuses_nothing(reuse, dist, tmp_path, earlier):
         assert run.from_store(folders(tmp_path, earlier)) == {}
 
 
+def test_what_no_longer_holds_is_reused_from_nowhere_and_explained(reuse, dist, tmp_path, earlier):
+    with reuse(holds=lambda record: record.name != "graph") as run:
+        assert set(run.in_place(dist, earlier)) == {"made", "seen"}
+        assert set(run.from_store(folders(tmp_path, earlier))) == {"made", "seen"}
+        assert run.reasons(dist, earlier)["graph"] == "it is worse than its baseline"
+
+
 def test_times_alone_change_nothing(repository, reuse, dist, earlier):
     for file in [*repository.root.rglob("*"), *dist.rglob("*")]:
         os.utime(file, (LONG_AGO, LONG_AGO))

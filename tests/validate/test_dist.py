@@ -128,7 +128,10 @@ def test_a_finished_folder_is_checked_again(finished):
     results = list(checked(finished))
     assert [result.file for result in results] == ["small/small.mlmodel", "small/small.mlpackage.zip"]
     assert all(result.passed for result in results)
-    assert words(results[0]) == "small.mlmodel: passed 4 gates on stand-in"
+    verdict, first, five = words(results[0]).splitlines()
+    assert verdict == "small.mlmodel: passed 4 gates on stand-in"
+    assert first.startswith("  labelled set: top-1 accuracy is 33.3 % (95 % CI 6.1 to 79.2) on 3 samples")
+    assert "top-5 accuracy" in five
 
 
 def test_a_part_without_models_has_nothing_to_check_but_one_whose_models_failed_does(finished):

@@ -1,11 +1,21 @@
 import math
 
+import numpy as np
 import pytest
 
-from converter.model import Output, OutputMetrics
-from converter.validate.gates import Gates, accuracy_gates, failures, output_gates
+from converter.errors import ValidationError
+from converter.model import Classifier, Interface, LabelledTask, Output, OutputLimits, OutputMetrics, TensorInput
+from converter.validate.accuracy import share
+from converter.validate.gates import Gates, accuracy_gates, excuses, failures, output_gates, require_known
 
 SCORES = Output(name="scores")
+
+
+def top1(correct, reference_correct, count, *, disagree=0):
+    """`disagree` of the answers are right on one side only, and as many on the other."""
+    right, reference_right = np.arange(count) < correct, np.arange(count) < reference_correct
+    right = np.roll(right, disagree) if disagree else right
+    return share("top1", right, reference_right)
 
 
 def measured(**values):
@@ -75,7 +85,7 @@ def test_gates_hold_or_fail(metrics, gates, failed):
     ],
 )
 def test_accuracy_gates_hold_or_fail(correct, reference_correct, gates, failed):
-    found = accuracy_gates(correct, reference_correct, 360, gates)
+    found = accuracy_gates([top1(correct, reference_correct, 360)], gates)
     assert [gate.name for gate in found if not gate.passed] == failed
 
 
@@ -93,3 +103,70 @@ def test_a_gate_of_a_candidate_with_nan_says_so():
     )
     assert "is -inf dB" in failures(gates)
     assert "3 NaN or infinite values for seed 0" in failures(gates)
+
+
+@pytest.mark.parametrize(
+    ("correct", "disagree", "passes"),
+    [
+        (355, 0, True),  # five were lost and none won: p = 0.0625
+        (354, 0, False),  # six: p = 0.031
+        (354, 20, True),  # as many more that only one side has right say that six are chance
+    ],
+)
+def test_a_drop_that_may_be_chance_passes_where_only_significant_ones_are_to_fail(correct, disagree, passes):
+    drop = top1(correct, 360, 400, disagree=disagree)
+    asked = {"max_accuracy_drop": 0.002, "min_accuracy": 0.5}
+    strict = list(accuracy_gates([drop], Gates(**asked)))
+    lenient = list(accuracy_gates([drop], Gates(**asked, significant_drops_only=True)))
+    assert [gate.passed for gate in strict] == [True, False]
+    assert [gate.passed for gate in lenient] == [True, passes]
+    assert [gate.measured for gate in lenient] == [gate.measured for gate in strict]
+    assert bool(list(excuses(lenient))) == passes
+    assert list(excuses(strict)) == []
+
+
+def test_a_drop_that_is_let_pass_says_what_was_lost_and_why_it_passes():
+    gates = list(accuracy_gates([top1(355, 360, 400)], Gates(max_accuracy_drop=0.002, significant_drops_only=True)))
+    assert list(excuses(gates)) == [
+        "max_accuracy_drop of 400 labelled samples is 0.0125, at most 0.002 is asked for: 0.0105 too high (355 are "
+        "right, 360 with the source model); let pass, as the difference is not significant, p = 0.062"
+    ]
+
+
+def test_a_missed_minimum_is_never_let_pass():
+    asked = Gates(min_accuracy=0.9, max_accuracy_drop=0.1, significant_drops_only=True)
+    gates = list(accuracy_gates([top1(355, 360, 400)], asked))
+    assert [gate.name for gate in gates if not gate.passed] == ["min_accuracy"]
+
+
+def test_an_outputs_own_limits_replace_those_of_all_outputs():
+    gates = Gates(psnr_db=60, max_abs_error=0.1, outputs={"boxes": OutputLimits(psnr_db=40)})
+    asked = gates.of_output("boxes", "boxes")
+    assert (asked.psnr_db, asked.max_abs_error) == (40, 0.1)
+    assert gates.of_output("scores", "scores").psnr_db == 60
+
+
+TWO = Interface(
+    inputs=(TensorInput(name="x", shape=(2,), dtype="float32"),),
+    outputs=(Output(name="scores"), Output(name="boxes")),
+    classifier=Classifier(labels=("cat", "dog")),
+)
+
+
+@pytest.mark.parametrize(
+    ("gates", "words"),
+    [
+        (Gates(outputs={"boxes": OutputLimits(psnr_db=40)}, skip={"classLabelProbs": "a", "top1": "b"}), ""),
+        (Gates(outputs={"scores": OutputLimits(psnr_db=40)}, skip={"min_top5": "a"}), ""),
+        (Gates(outputs={"boxs": OutputLimits(psnr_db=40)}), "`gates` limits the output boxs"),
+        (Gates(skip={"psnr": "too noisy"}), "`skip` names psnr"),
+        (Gates(skip={"min_map": "too noisy"}), "`skip` names min_map"),
+    ],
+)
+def test_gates_that_nothing_answers_to_are_refused(gates, words):
+    if not words:
+        require_known(gates, TWO, LabelledTask())
+        return
+    with pytest.raises(ValidationError, match=words) as refused:
+        require_known(gates, TWO, LabelledTask())
+    assert "its outputs are classLabelProbs, scores, boxes" in refused.value.fix

@@ -9,7 +9,7 @@ from torchvision.transforms import functional as torchvision
 
 from converter.errors import SourceError
 from converter.model import ImageInput, Normalization, Resize
-from converter.validate.pictures import fit_picture, read_picture, seeded_picture
+from converter.validate.pictures import fit_boxes, fit_mask, fit_picture, read_picture, seeded_picture
 
 PLAIN = Normalization(scale=1.0, mean=(0.0,) * 3, std=(1.0,) * 3)
 
@@ -143,3 +143,43 @@ def test_seeded_pictures_have_structure_that_noise_lacks():
 def test_seeded_pictures_may_be_tiny(size):
     for seed in range(4):
         assert seeded_picture(seed, image(size)).shape == (*size, 3)
+
+
+FITS = pytest.mark.parametrize(
+    ("size", "wanted", "resize"),
+    [
+        ((40, 60), (20, 20), None),
+        ((60, 40), (20, 30), None),
+        ((37, 61), (24, 24), Resize(shorter_side=32, interpolation="nearest")),
+        ((61, 37), (24, 20), Resize(shorter_side=27, interpolation="nearest")),
+        ((20, 30), (28, 28), Resize(shorter_side=24, interpolation="nearest")),  # smaller: black borders
+        ((12, 9), (25, 31), Resize(shorter_side=9, interpolation="nearest")),
+        ((24, 24), (24, 24), Resize(shorter_side=32, interpolation="nearest")),  # the model's size already
+    ],
+)
+
+
+@FITS
+def test_a_mask_goes_where_its_picture_goes(size, wanted, resize):
+    spec = image(wanted, "GRAYSCALE", resize)
+    pixels = np.kron(np.arange(1, 17).reshape(4, 4), np.ones((20, 20)))[: size[0], : size[1]].astype(np.uint8)
+    fitted = fit_picture(Image.fromarray(pixels), spec)
+    mask = fit_mask(pixels.astype(np.int32), spec, 255)
+    assert mask.shape == wanted
+    if resize:
+        np.testing.assert_array_equal(np.where(mask == 255, 0, mask), fitted)
+    else:  # a picture is smoothed
+        assert np.mean(mask == fitted) > 0.8
+
+
+@FITS
+def test_a_box_goes_where_its_picture_goes(size, wanted, resize):
+    spec = image(wanted, "GRAYSCALE", resize)
+    pixels = np.zeros(size, np.uint8)
+    y1, x1, y2, x2 = size[0] // 4, size[1] // 4, 3 * size[0] // 4, 3 * size[1] // 4
+    pixels[y1:y2, x1:x2] = 200
+    boxes, kept = fit_boxes(np.array([[x1, y1, x2, y2], [-9, -9, -1, -1]]), size, spec)
+    rows, columns = np.nonzero(fit_picture(Image.fromarray(pixels), spec) > 100)
+    painted = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    np.testing.assert_allclose(boxes, [painted], atol=1)
+    assert kept.tolist() == [0]

@@ -130,6 +130,33 @@ def test_a_file_of_before_there_were_required_compute_units_is_read(kept, tmp_pa
         read_references(path)
 
 
+def test_a_file_of_an_earlier_release_is_read(kept, tmp_path: Path):
+    """It knew no tasks, no predictions, and five gates."""
+    path = tmp_path / "r.npz"
+    write_references(path, kept)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    described = json.loads(members["check.json"])
+    del described["task"]
+    five = ("psnr_db", "top1", "max_abs_error", "min_accuracy", "max_accuracy_drop")
+    described["gates"] = {name: described["gates"][name] for name in five}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            if not name.startswith(("truth/", "predictions/")) and "/labelled/" not in name:
+                archive.writestr(name, json.dumps(described) if name == "check.json" else content)
+    found = read_references(path)
+    assert (found.gates, found.reference.task.kind) == (kept.gates, "classification")
+    for old, new in zip(found.candidates, kept.candidates, strict=True):
+        before, after = (
+            judge(c.answers, r.reference, interface=r.interface, precision=c.precision, gates=r.gates)
+            for c, r in ((old, found), (new, kept))
+        )
+        assert before.gates == after.gates
+        assert before.accuracy == after.accuracy
+        assert [accuracy.metric for accuracy in before.accuracies] == ["top1"]
+        assert [accuracy.metric for accuracy in after.accuracies] == ["top1", "top5"]
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
