@@ -9,7 +9,7 @@ if TYPE_CHECKING:  # the commands that only read start without numpy
     import numpy as np
 
 Format = Literal["mlmodel", "mlpackage"]
-Route = Literal["direct", "onnx"]
+Route = Literal["direct", "onnx", "given"]  # given: converted elsewhere, and only checked here
 MlmodelTarget = Literal["iOS13", "iOS14"]
 MlpackageTarget = Literal["iOS15", "iOS16", "iOS17", "iOS18", "iOS26"]
 Precision = Literal["float32", "float16"]
@@ -169,6 +169,7 @@ class Attachments:
     samples: tuple[Path, ...] = ()
     labelled: Path | None = None
     extra: tuple[Path, ...] = ()
+    given: Mapping[Format, Path] = field(default_factory=dict)  # files that were converted elsewhere
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -317,10 +318,12 @@ class Attempt:
 
     @property
     def words(self) -> str:
-        """What went wrong: an error, or the gates that failed; empty where nothing did."""
+        """What went wrong: an error, or the gates that failed and why; empty where nothing did."""
         if self.error or self.validation is None:
             return self.error
-        return "\n".join(f"{self.format}, {self.route}: {g.words}" for g in self.validation.gates if not g.passed)
+        said = [gate.words for gate in self.validation.gates if not gate.passed]
+        said += [f"cause: {cause.name}: {cause.words}\n  fix: {cause.fix}" for cause in self.validation.causes]
+        return "\n".join(f"{self.format}, {self.route}: {words}" for words in said)
 
 
 @dataclass(frozen=True, kw_only=True)

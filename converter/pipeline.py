@@ -13,7 +13,7 @@ from converter import workers
 from converter.console import Console
 from converter.errors import ConverterError, ManifestError, OutputError, ValidationError, shared_exit_code
 from converter.ledger import Ledger
-from converter.model import Attempt, ModelRecord, Reference, Route, Source, Target
+from converter.model import Attachments, Attempt, ModelRecord, Reference, Route, Source, Target
 from converter.package.checksums import artifact
 from converter.package.dist import Dist, is_full_disk, refusal, writing
 from converter.shards import Shard, balanced
@@ -114,7 +114,7 @@ def build(model: "Model", folder: Path, cache: Path, tell: Tell) -> ModelRecord:
         with trip.stage("reference"):
             reference = reference_of(source, files, seeds=model.validation.seeds)
         for target in model.targets:
-            trip.attempts += _attempts(model, source, reference, target, folder, trip)
+            trip.attempts += _attempts(model, source, files, reference, target, folder, trip)
         record = _record(model, source, trip)
         if not record.passed:
             return record
@@ -169,38 +169,58 @@ class _Trip:
 
 
 def _attempts(
-    model: "Model", source: Source, reference: Reference, target: Target, folder: Path, trip: _Trip
+    model: "Model",
+    source: Source,
+    files: Attachments,
+    reference: Reference,
+    target: Target,
+    folder: Path,
+    trip: _Trip,
 ) -> Iterator[Attempt]:
     """One attempt per route asked for; with `auto` the next route only where the one before failed."""
-    for route in model.routes:
-        attempt = _attempt(model, source, reference, route, target, folder, trip)
+    for route in model.routes_to(target.format):
+        attempt = _attempt(model, source, files, reference, route, target, folder, trip)
         yield attempt
         if model.is_auto and attempt.passed:
             return
 
 
 def _attempt(
-    model: "Model", source: Source, reference: Reference, route: Route, target: Target, folder: Path, trip: _Trip
+    model: "Model",
+    source: Source,
+    files: Attachments,
+    reference: Reference,
+    route: Route,
+    target: Target,
+    folder: Path,
+    trip: _Trip,
 ) -> Attempt:
     from converter.convert import convert
+    from converter.convert.given import given
     from converter.package import file_stem
+    from converter.package.archive import unzipped
     from converter.validate import validate
 
-    path = folder / f"{file_stem(model.name, route, () if model.is_auto else model.routes)}.{target.format}"
+    stem = file_stem(model.name, route, () if model.is_auto else model.routes_to(target.format))
+    path = folder / f"{stem}.{target.format}"
     attempt = Attempt(route=route, format=target.format)
     try:
         _clear(path)
         with trip.stage("convert", f"{target.format} {route}"):
-            attempt = replace(attempt, conversion=convert(source, route, target, path))
+            if route == "given":
+                with unzipped(files.given[target.format]) as file:
+                    conversion = given(source, file, target, path)
+            else:
+                conversion = convert(source, route, target, path)
+            attempt = replace(attempt, conversion=conversion)
         with trip.stage("validate", f"{target.format} {route}"):
-            assert attempt.conversion
-            validation = validate(source, reference, attempt.conversion, model.validation)
+            validation = validate(source, reference, conversion, model.validation, labelled=files.labelled)
         code = 0 if validation.passed else ValidationError.exit_code
         attempt = replace(attempt, validation=validation, exit_code=code)
     except OutputError:
         raise
     except ConverterError as error:
-        return replace(attempt, error=str(error), exit_code=error.exit_code)
+        return replace(attempt, error=str(_from(model.folder, error)), exit_code=error.exit_code)
     return attempt
 
 

@@ -12,7 +12,6 @@ from converter.manifest.schema import (
     ExportedSource,
     FactorySource,
     File,
-    Labelled,
     Model,
     OnnxSource,
     TorchscriptSource,
@@ -98,6 +97,8 @@ def _files(model: Model) -> Iterator[tuple[File, str]]:
         yield model.validation.labelled, "the labelled set comes"
     for file in model.extra:
         yield file, "an extra file comes"
+    for file in model.given.values():
+        yield file, "the given file comes"
 
 
 def _bytes(file: File, said: str, model: Model, around: Surroundings) -> dict[str, str]:
@@ -107,7 +108,7 @@ def _bytes(file: File, said: str, model: Model, around: Surroundings) -> dict[st
             raise _ObstacleError(f"{said} from a URL without sha256")
         return {name: file.sha256.lower()}
     path = model.folder / file.path
-    if isinstance(file, Labelled) and path.is_dir():
+    if path.is_dir():
         return {f"all {file.path}": around.together(_folder(path, around))}
     found = {name: around.index.sha256(path)}
     if file.sha256 and found[name] != file.sha256.lower():
