@@ -318,12 +318,17 @@ class Attempt:
 
     @property
     def words(self) -> str:
-        """What went wrong: an error, or the gates that failed and why; empty where nothing did."""
+        """What went wrong: an error, or the gates that failed; empty where nothing did."""
         if self.error or self.validation is None:
             return self.error
-        said = [gate.words for gate in self.validation.gates if not gate.passed]
-        said += [f"cause: {cause.name}: {cause.words}\n  fix: {cause.fix}" for cause in self.validation.causes]
-        return "\n".join(f"{self.format}, {self.route}: {words}" for words in said)
+        return "\n".join(f"{self.format}, {self.route}: {g.words}" for g in self.validation.gates if not g.passed)
+
+    @property
+    def told(self) -> str:
+        """`words`, and the causes that were found."""
+        causes = self.validation.causes if self.validation else ()
+        said = [f"{self.format}, {self.route}: cause: {c.name}: {c.words}\n  fix: {c.fix}" for c in causes]
+        return "\n".join([self.words, *said])
 
 
 @dataclass(frozen=True, kw_only=True)

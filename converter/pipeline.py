@@ -234,7 +234,7 @@ def _record(model: "Model", source: Source | None, trip: _Trip, error: Converter
     """The model's record so far; its error says every attempt that the manifest asks for and that failed."""
     failed = [a for a in trip.attempts if not a.passed and not _made_good(model, a, trip.attempts)]
     codes = [error.exit_code] if error else [a.exit_code for a in failed]
-    words = str(error) if error else "\n".join(a.words for a in failed)
+    words = str(error) if error else "\n".join(a.told for a in failed)
     return ModelRecord(
         name=model.name,
         place=model.place,

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from converter.errors import ConverterError
 from converter.model import Cause, ColorLayout, ImageInput, Normalization, Resize, Sample
@@ -43,6 +43,7 @@ class _Said:
     words: str
     fix: str
     right: np.ndarray
+    short: str = ""  # the value alone, where there are many of the kind
 
 
 def of_manifest(case: Case) -> tuple[list[Cause], str]:
@@ -68,13 +69,19 @@ def of_manifest(case: Case) -> tuple[list[Cause], str]:
     cause = Cause(
         name=winner.name,
         words=f"the source itself is right on {explained:.1%} of the labelled set {winner.words}, and on "
-        f"{measured:.1%} as the manifest has it",
+        f"{measured:.1%} as the manifest has it{_others(winner, told)}",
         fix=winner.fix,
         measured=measured,
         explained=explained,
         unit="",
     )
     return [cause], ""
+
+
+def _others(winner: _Said, told: list[_Said]) -> str:
+    """Other values of the same that are about as good: the set cannot tell them apart."""
+    near = [said for said in told if said.short and said is not winner and _wins(winner.right, said.right) < _APART]
+    return f" (about as good: {', '.join(said.short for said in near)})" if near else ""
 
 
 def _told(now: np.ndarray, tried: Iterator[_Said]) -> list[_Said]:
@@ -166,17 +173,17 @@ def _crops(case: Case, spec: ImageInput, labelled: tuple[Sample, ...], folder: P
         pictures = [read_picture(folder / sample.name) for sample in labelled]
     except ConverterError:
         return
-    for words, fix, fit in _fits(spec):
+    for short, words, fix, fit in _fits(spec):
         seen = tuple(
             replace(sample, inputs={spec.name: fit(picture)})
             for sample, picture in zip(labelled, pictures, strict=True)
         )
         right = _asked(case, spec, seen)
         if right is not None:
-            yield _Said(name="wrong crop", words=words, fix=fix, right=right)
+            yield _Said(name="wrong crop", words=words, fix=fix, right=right, short=short)
 
 
-def _fits(spec: ImageInput) -> Iterator[tuple[str, str, Callable[[Image.Image], np.ndarray]]]:
+def _fits(spec: ImageInput) -> Iterator[tuple[str, str, str, Callable[[Image.Image], np.ndarray]]]:
     crop = min(spec.size)
     now = spec.resize.shorter_side if spec.resize else crop
     interpolation = spec.resize.interpolation if spec.resize else "bilinear"
@@ -184,17 +191,26 @@ def _fits(spec: ImageInput) -> Iterator[tuple[str, str, Callable[[Image.Image], 
         if shorter != now:
             resized = replace(spec, resize=Resize(shorter_side=shorter, interpolation=interpolation))
             words = f"with the shorter side at {shorter} pixels before the crop to {spec.size[0]} x {spec.size[1]}"
-            yield words, f"write `resize: {shorter}` below `image:`", partial(fit_picture, image=resized)
+            yield str(shorter), words, f"write `resize: {shorter}` below `image:`", partial(fit_picture, image=resized)
     no_key = (
         "no key of the manifest says so: give pictures that have the model's size already, and tell the app's makers"
     )
-    yield (
-        "with the whole picture stretched to the model's size",
-        no_key,
-        lambda p: fit_picture(p.resize(_wide(spec)), spec),
-    )
-    yield "with the whole picture between bars", no_key, lambda p: fit_picture(_between_bars(p, spec), spec)
-    yield "cropped without resizing", no_key, lambda p: fit_picture(_centre(p, spec), spec)
+    for short, words, fit in (
+        ("stretched", "with the whole picture stretched to the model's size", _stretched),
+        ("between bars", "with the whole picture between bars", _between_bars),
+        ("not resized", "cropped without resizing", _centre),
+    ):
+        yield short, words, no_key, partial(_fitted, fit, spec)
+
+
+def _fitted(
+    fit: Callable[[Image.Image, ImageInput], Image.Image], spec: ImageInput, picture: Image.Image
+) -> np.ndarray:
+    return fit_picture(fit(picture.convert("RGB"), spec), spec)
+
+
+def _stretched(picture: Image.Image, spec: ImageInput) -> Image.Image:
+    return picture.resize(_wide(spec), Image.Resampling.BILINEAR)
 
 
 def _wide(spec: ImageInput) -> tuple[int, int]:
@@ -202,9 +218,7 @@ def _wide(spec: ImageInput) -> tuple[int, int]:
 
 
 def _between_bars(picture: Image.Image, spec: ImageInput) -> Image.Image:
-    from PIL import ImageOps
-
-    return ImageOps.pad(picture.convert("RGB"), _wide(spec), Image.Resampling.BILINEAR)
+    return ImageOps.pad(picture, _wide(spec), Image.Resampling.BILINEAR)
 
 
 def _centre(picture: Image.Image, spec: ImageInput) -> Image.Image:

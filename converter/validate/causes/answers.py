@@ -219,7 +219,7 @@ def _found_order(
     if told:
         _, one, order = max(told, key=lambda each: each[0])
         return one.name, one.words, order
-    order_found = labels.permutation(expected, given)
+    order_found = labels.permutation(expected, given, case.precision)
     if order_found is None or labels.measured_db(expected, given, order_found) < max(
         case.limit_db, before + CLEARLY_DB
     ):

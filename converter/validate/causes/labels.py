@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from converter.model import Precision
 from converter.validate import metrics
 from converter.validate.causes.mistakes import Order, wrong_orders
 
 # Probabilities that differ by less are the same one: half precision is good to 2**-11, and a sum loses a little more.
-_SAME = 5e-3
+_SAME: dict[Precision, float] = {"float32": 1e-5, "float16": 5e-3}
+_SHOWN: dict[Precision, float] = {"float32": 1e-3, "float16": 5e-2}  # of a label that a sample speaks for
 
 
 def measured_db(
@@ -37,7 +39,7 @@ def known_orders(labels: tuple[str, ...]) -> list[tuple[Order, list[int]]]:
     return found
 
 
-def permutation(expected: Sequence[np.ndarray], given: Sequence[np.ndarray]) -> list[int] | None:
+def permutation(expected: Sequence[np.ndarray], given: Sequence[np.ndarray], precision: Precision) -> list[int] | None:
     """The one order in which all samples agree, or None where there is none, or where it could be chance.
 
     Only labels whose probability differs anywhere are moved. Each has to find one class whose probability is the same
@@ -46,8 +48,9 @@ def permutation(expected: Sequence[np.ndarray], given: Sequence[np.ndarray]) -> 
     source, file = np.stack(expected).astype(np.float64), np.stack(given).astype(np.float64)
     if not np.isfinite(file).all():
         return None
-    moved = np.flatnonzero((np.abs(source - file) > _SAME).any(axis=0))
-    shown = (file[:, moved] > 10 * _SAME).any(axis=1)
+    same = _SAME[precision]
+    moved = np.flatnonzero((np.abs(source - file) > same).any(axis=0))
+    shown = (file[:, moved] > _SHOWN[precision]).any(axis=1)
     if len(moved) < 2 or shown.sum() < 2 or _alike(source[shown]):
         return None
     order = np.arange(source.shape[1])
@@ -57,7 +60,7 @@ def permutation(expected: Sequence[np.ndarray], given: Sequence[np.ndarray]) -> 
         distances = np.abs(source[:, moved] - file[:, [label]]).max(axis=0)
         free = [(distance, index) for distance, index in zip(distances, moved, strict=True) if index not in taken]
         distance, best = min(free)
-        if distance > 4 * _SAME:
+        if distance > 4 * same:
             return None
         order[label] = best
         taken.add(best)

@@ -11,8 +11,9 @@ from converter.validate.check import Answers, answers
 from converter.validate.engines import Engine
 
 _KEEP = (
-    "keep it in float32: `float32_ops: [{op}]` below `mlpackage:`, or `compute_precision: float32` for all; a given "
-    "file is converted again, with compute_precision=ct.transform.FP16ComputePrecision(op_selector=...)"
+    "keep in float32 what begins there, until its values are small again: `float32_ops: [{op}, ...]` below "
+    "`mlpackage:`; `debug --fix` finds the fewest, and `compute_precision: float32` takes all. A given file is "
+    "converted again, with ct.transform.FP16ComputePrecision or ct.precision.FLOAT32"
 )
 
 
@@ -35,15 +36,15 @@ def cause(path: Path, reference: Reference, interface: Interface, measured: floa
         return Cause(
             name="float16 precision",
             words=f"half precision is too coarse for it, without anything infinite: {numbers}",
-            fix="find the operation with `debug`, and " + _KEEP.format(op="..."),
+            fix="keep operations in float32: `debug --fix` finds which, and `compute_precision: float32` takes all",
             measured=measured,
             explained=explained,
         )
-    sample, (place, words) = found
+    sample, (op_type, words) = found
     return Cause(
         name="float16 overflow",
         words=f"{words} for {sample}: beyond float16's 65504; {numbers}",
-        fix=_KEEP.format(op=place),
+        fix=_KEEP.format(op=op_type),
         measured=measured,
         explained=explained,
     )
@@ -56,7 +57,7 @@ def _first_not_finite(path: Path, reference: Reference, interface: Interface) ->
     for sample in reference.samples:
         found = model.first_not_finite(fed(interface, sample.inputs))
         if found:
-            return sample.name, (found.name, str(found))
+            return sample.name, (found.place.partition(" ")[0], str(found))
     return None
 
 
