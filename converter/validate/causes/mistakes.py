@@ -164,6 +164,7 @@ def wrong_orders(labels: tuple[str, ...]) -> Iterator[Order]:
     """Orders that a label list falls into without anybody's will."""
     count = len(labels)
     by_text = sorted(range(count), key=str)
+    seen = {labels}
     for name, words, order in (
         ("sorted labels", "sorted by the alphabet", sorted(labels)),
         ("sorted labels", "sorted by the alphabet, capitals aside", sorted(labels, key=str.lower)),
@@ -172,5 +173,6 @@ def wrong_orders(labels: tuple[str, ...]) -> Iterator[Order]:
         ("shifted labels", "shifted by one, as where a background class is too many", [labels[-1], *labels[:-1]]),
         ("reversed labels", "reversed", [*labels[::-1]]),
     ):
-        if tuple(order) != labels:
+        if tuple(order) not in seen:  # two ways to the same order are one
+            seen.add(tuple(order))
             yield Order(name=name, words=words, labels=tuple(order))
