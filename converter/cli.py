@@ -147,7 +147,7 @@ def check(manifest: Path) -> int:
     from converter.manifest import read_manifest
 
     read = read_manifest(manifest)
-    files = sum(len(model.targets) * (1 if model.is_auto else len(model.routes)) for model in read.models)
+    files = sum(model.files_count for model in read.models)
     click.echo(f"{manifest}: {len(read.models)} models, {files} files to build; nothing is wrong with it")
     return 0
 

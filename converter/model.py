@@ -9,7 +9,7 @@ if TYPE_CHECKING:  # the commands that only read start without numpy
     import numpy as np
 
 Format = Literal["mlmodel", "mlpackage"]
-Route = Literal["direct", "onnx"]
+Route = Literal["direct", "onnx", "given"]  # given: converted elsewhere, and only checked here
 MlmodelTarget = Literal["iOS13", "iOS14"]
 MlpackageTarget = Literal["iOS15", "iOS16", "iOS17", "iOS18", "iOS26"]
 Precision = Literal["float32", "float16"]
@@ -183,6 +183,7 @@ class Attachments:
     samples: tuple[Path, ...] = ()
     labelled: Path | None = None
     extra: tuple[Path, ...] = ()
+    given: Mapping[Format, Path] = field(default_factory=dict)  # files that were converted elsewhere
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -390,6 +391,13 @@ class Attempt:
         if self.error or self.validation is None:
             return self.error
         return "\n".join(f"{self.format}, {self.route}: {g.words}" for g in self.validation.gates if not g.passed)
+
+    @property
+    def told(self) -> str:
+        """`words`, and the causes that were found."""
+        causes = self.validation.causes if self.validation else ()
+        said = [f"{self.format}, {self.route}: cause: {c.name}: {c.words}\n  fix: {c.fix}" for c in causes]
+        return "\n".join([self.words, *said])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from converter import workers
 from converter.console import Console
 from converter.errors import ConverterError, ManifestError, OutputError, ValidationError, shared_exit_code
 from converter.ledger import Ledger
-from converter.model import Attempt, ModelRecord, Reference, Route, Source, Target
+from converter.model import Attachments, Attempt, ModelRecord, Reference, Route, Source, Target
 from converter.package.checksums import artifact
 from converter.package.dist import Dist, is_full_disk, refusal, writing
 from converter.shards import Shard, balanced
@@ -154,7 +154,7 @@ def build(model: "Model", folder: Path, cache: Path, tell: Tell, baseline: "Base
             asked = model.validation
             reference = reference_of(source, files, seeds=asked.seeds, task=asked.task, gates=Gates(**asked.limits))
         for target in model.targets:
-            trip.attempts += _attempts(model, source, reference, target, folder, trip)
+            trip.attempts += _attempts(model, source, files, reference, target, folder, trip)
         record = _record(model, source, trip)
         if not record.passed:
             return record
@@ -211,40 +211,60 @@ class _Trip:
 
 
 def _attempts(
-    model: "Model", source: Source, reference: Reference, target: Target, folder: Path, trip: _Trip
+    model: "Model",
+    source: Source,
+    files: Attachments,
+    reference: Reference,
+    target: Target,
+    folder: Path,
+    trip: _Trip,
 ) -> Iterator[Attempt]:
     """One attempt per route asked for; with `auto` the next route only where the one before failed."""
-    for route in model.routes:
-        attempt = _attempt(model, source, reference, route, target, folder, trip)
+    for route in model.routes_to(target.format):
+        attempt = _attempt(model, source, files, reference, route, target, folder, trip)
         yield attempt
         if model.is_auto and attempt.passed:
             return
 
 
 def _attempt(
-    model: "Model", source: Source, reference: Reference, route: Route, target: Target, folder: Path, trip: _Trip
+    model: "Model",
+    source: Source,
+    files: Attachments,
+    reference: Reference,
+    route: Route,
+    target: Target,
+    folder: Path,
+    trip: _Trip,
 ) -> Attempt:
     from converter.baseline import held_attempt
     from converter.convert import convert
+    from converter.convert.given import given
     from converter.package import file_stem
+    from converter.package.archive import unzipped
     from converter.validate import validate
 
-    path = folder / f"{file_stem(model.name, route, () if model.is_auto else model.routes)}.{target.format}"
+    stem = file_stem(model.name, route, () if model.is_auto else model.routes_to(target.format))
+    path = folder / f"{stem}.{target.format}"
     attempt = Attempt(route=route, format=target.format)
     try:
         _clear(path)
         with trip.stage("convert", f"{target.format} {route}"):
-            attempt = replace(attempt, conversion=convert(source, route, target, path))
+            if route == "given":
+                with unzipped(files.given[target.format]) as file:
+                    conversion = given(source, file, target, path)
+            else:
+                conversion = convert(source, route, target, path)
+            attempt = replace(attempt, conversion=conversion)
         with trip.stage("validate", f"{target.format} {route}"):
-            assert attempt.conversion
-            validation = validate(source, reference, attempt.conversion, model.validation)
+            validation = validate(source, reference, conversion, model.validation, labelled=files.labelled)
         attempt, notes = held_attempt(replace(attempt, validation=validation), trip.baseline, model.name)
         trip.notes += notes
         attempt = replace(attempt, exit_code=0 if attempt.passed else ValidationError.exit_code)
     except OutputError:
         raise
     except ConverterError as error:
-        return replace(attempt, error=str(error), exit_code=error.exit_code)
+        return replace(attempt, error=str(_from(model.folder, error)), exit_code=error.exit_code)
     return attempt
 
 
@@ -258,7 +278,7 @@ def _record(model: "Model", source: Source | None, trip: _Trip, error: Converter
     """The model's record so far; its error says every attempt that the manifest asks for and that failed."""
     failed = [a for a in trip.attempts if not a.passed and not _made_good(model, a, trip.attempts)]
     codes = [error.exit_code] if error else [a.exit_code for a in failed]
-    words = str(error) if error else "\n".join(a.words for a in failed)
+    words = str(error) if error else "\n".join(a.told for a in failed)
     return ModelRecord(
         name=model.name,
         place=model.place,

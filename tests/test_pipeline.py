@@ -170,6 +170,32 @@ def test_a_model_comes_out_in_both_formats_through_both_routes_twice_the_same(re
     assert "tiny-onnx.mlmodel" in capsys.readouterr().out
 
 
+def test_a_file_that_was_converted_elsewhere_is_checked_and_published_as_it_is(repository, tmp_path, capsys):
+    """Our own file of another run stands for it; the second model has other labels, and says so."""
+    first = tmp_path / "first"
+    assert main(["convert", str(repository(net("tiny", more=", formats: mlpackage"))), "--output", str(first)]) == 0
+    shutil.copyfile(first / "tiny/tiny.mlpackage.zip", tmp_path / "theirs.mlpackage.zip")
+    formats = ", formats: [{mlpackage: {file: theirs.mlpackage.zip}}]"
+    labels = ", classifier: {labels: [cat, dog, frog], softmax: true}"
+    manifest = repository(net("theirs", more=formats), net("other", more=formats + labels))
+    dist = tmp_path / "dist"
+    assert main(["convert", str(manifest), "--output", str(dist)]) == 4
+    said = capsys.readouterr().out
+    assert "the file's labels are others: without 'frog', with 'newt'" in said
+    assert str(tmp_path / "theirs") not in said
+    with (
+        zipfile.ZipFile(first / "tiny/tiny.mlpackage.zip") as ours,
+        zipfile.ZipFile(dist / "theirs/theirs.mlpackage.zip") as given,
+    ):
+        expected = {name.removeprefix("tiny."): ours.read(name) for name in ours.namelist()}
+        assert {name.removeprefix("theirs."): given.read(name) for name in given.namelist()} == expected
+    passed = next(
+        model for model in json.loads((dist / "build.json").read_text())["models"] if model["name"] == "theirs"
+    )
+    (attempt,) = passed["attempts"]
+    assert (attempt["route"], attempt["validation"]["causes"]) == ("given", [])
+
+
 def test_a_model_that_fails_never_stops_the_others(repository, tmp_path, capsys):
     manifest = repository(
         net("crashes", "crashes"), net("refuses", "refuses"), net("good"), net("unsupported", "unsupported")

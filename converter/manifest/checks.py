@@ -200,6 +200,8 @@ def inputs(model: Model, _: Repository) -> Iterator[Fault]:
         elif image.height_width is None and image.range:
             yield Fault(path, "a range needs the size that is its default", "add size: [height, width]")
     for target in model.targets:
+        if target.format in model.given:
+            continue
         if len(enumerated) > 1 and target.format == "mlpackage" and int(target.deployment_target[3:]) < 18:
             problem = f"{len(enumerated)} inputs enumerate their sizes, {target.deployment_target} takes one such input"
             yield Fault(("inputs", enumerated[1]), problem, "build an mlpackage for iOS18, or use a range")
@@ -233,6 +235,17 @@ def formats(model: Model, _: Repository) -> Iterator[Fault]:
             fix = "keep one; a second variant is a model of its own, with its own name"
             yield Fault(("formats", index), f"{target.format} is asked for twice", fix)
         seen.add(target.format)
+
+
+def given(model: Model, repository: Repository) -> Iterator[Fault]:
+    for index, entry in enumerate(model.formats):
+        if entry.file is None:
+            continue
+        path: _Path = ("formats", index, entry.format, "file")
+        is_package = entry.file.suffix == ".mlpackage"
+        yield from local_file(path, entry.file, repository, folder_too=is_package)
+        if is_package and entry.file.sha256:
+            yield Fault((*path, "sha256"), "a folder has no sha256", "zip the package, or take sha256 out")
 
 
 def float16(model: Model, _: Repository) -> Iterator[Fault]:
@@ -273,6 +286,7 @@ CHECKS = (
     Check(frozenset({"inputs", "source", "formats"}), inputs),
     Check(frozenset({"inputs", "outputs", "classifier"}), names),
     Check(frozenset({"formats"}), formats),
+    Check(frozenset({"formats"}), given),
     Check(frozenset({"inputs", "outputs", "formats"}), float16),
     Check(frozenset({"route"}), route),
 )
@@ -280,9 +294,10 @@ CHECKS = (
 
 def flat_names(model: Model) -> Iterator[tuple[str, _Path]]:
     """Every file name that the model may put on a release page, and the key that it comes from."""
-    routes = model.routes if len(model.routes) > 1 and not model.is_auto else ()
-    for stem in (f"{model.name}-{route}" for route in routes) if routes else (model.name,):
-        for target in model.targets:
+    for target in model.targets:
+        routes = model.routes_to(target.format)
+        several = len(routes) > 1 and not model.is_auto
+        for stem in (f"{model.name}-{route}" for route in routes) if several else (model.name,):
             yield f"{stem}.{target.format}{'.zip' if target.format == 'mlpackage' else ''}", ("name",)
     for ending in ("md", "references.npz", *(("labels.txt", "labels.json") if model.classifier else ())):
         yield f"{model.name}.{ending}", ("name",)

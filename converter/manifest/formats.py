@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from converter.manifest.record import Record, kind_of
+from converter.manifest.record import Fault, Record, kind_of
+from converter.manifest.sources import File, FileRef
 from converter.model import ComputeUnits, Format, MlmodelTarget, MlpackageTarget, Precision, Target
 
 
@@ -15,19 +16,48 @@ def _nothing_as_empty(value: Any) -> Any:
     return {} if value is None else value
 
 
-class MlmodelOptions(Record):
+_OF_A_GIVEN_FILE = {"file", "compute_units"}
+
+
+class _Options(Record):
+    file: FileRef | None = Field(
+        None,
+        description="A file that was converted elsewhere, relative to the manifest: it is not converted but held "
+        "against the source as it is. A .mlmodel, a .mlpackage folder or its .mlpackage.zip.",
+    )
+
+    def _given(self, *endings: str) -> Iterator[Fault]:
+        """What cannot be said beside or of a given file."""
+        if self.file is None:
+            return
+        for name in sorted(self.model_fields_set - _OF_A_GIVEN_FILE):
+            yield Fault((name,), f"a given file has its own {name}", f"take out {name}, or file to have it converted")
+        if not self.file.origin.rstrip("/").endswith(endings):
+            fix = f"name one that ends in {' or '.join(endings)}"
+            yield Fault(("file",), f"{self.file.origin} is no {endings[0]} file", fix)
+        elif self.file.url is not None and self.file.sha256 is None:
+            yield Fault(("file",), "a file from an address needs its sha256", "add sha256: as sha256sum prints it")
+
+
+class MlmodelOptions(_Options):
     """A NeuralNetwork in one .mlmodel file; it opens everywhere. It has no compute precision of its own."""
 
     deployment_target: MlmodelTarget = Field("iOS13", description="Oldest system that the file must run on.")
     compute_units: ComputeUnits = Field("ALL", description="What Core ML may run the model on.")
 
+    def rules(self) -> Iterator[Fault]:
+        yield from self._given(".mlmodel")
 
-class MlpackageOptions(Record):
+
+class MlpackageOptions(_Options):
     """An ML Program in a .mlpackage folder, today's format."""
 
     deployment_target: MlpackageTarget = Field("iOS16", description="Oldest system that the file must run on.")
     compute_precision: Precision = Field("float16", description="Precision of the arithmetic inside the model.")
     compute_units: ComputeUnits = Field("ALL", description="What Core ML may run the model on.")
+
+    def rules(self) -> Iterator[Fault]:
+        yield from self._given(".mlpackage", ".mlpackage.zip")
 
 
 class MlmodelFormat(Record):
@@ -38,6 +68,10 @@ class MlmodelFormat(Record):
     @property
     def format(self) -> Format:
         return "mlmodel"
+
+    @property
+    def file(self) -> File | None:
+        return self.mlmodel.file
 
     @property
     def target(self) -> Target:
@@ -58,6 +92,10 @@ class MlpackageFormat(Record):
     @property
     def format(self) -> Format:
         return "mlpackage"
+
+    @property
+    def file(self) -> File | None:
+        return self.mlpackage.file
 
     @property
     def target(self) -> Target:

@@ -26,7 +26,7 @@ from converter.manifest.sources import (
     TorchscriptSource,
     TorchvisionSource,
 )
-from converter.model import ComputeUnits, LabelledTask, Metadata, OutputLimits, Route, Target
+from converter.model import ComputeUnits, Format, LabelledTask, Metadata, OutputLimits, Route, Target
 
 __all__ = [
     "LIMITS",
@@ -249,8 +249,9 @@ class ValidationOptions(Record):
         return self.labelled.task if self.labelled else LabelledTask()
 
 
+_Built = Literal["direct", "onnx"]
 RouteField = Annotated[
-    Annotated[Literal["direct", "onnx", "auto"], Tag("<text>")] | Annotated[tuple[Route, ...], Tag("<list>")],
+    Annotated[Literal["direct", "onnx", "auto"], Tag("<text>")] | Annotated[tuple[_Built, ...], Tag("<list>")],
     by_shape("direct, onnx, auto or a list of direct and onnx"),
 ]
 
@@ -315,6 +316,20 @@ class Model(_Options):
     @property
     def targets(self) -> tuple[Target, ...]:
         return tuple(entry.target for entry in self.formats)
+
+    @property
+    def given(self) -> dict[Format, File]:
+        """The files that were converted elsewhere, by format."""
+        return {entry.format: entry.file for entry in self.formats if entry.file}
+
+    def routes_to(self, format: Format) -> tuple[Route, ...]:
+        """The routes to one format: of a given file there is none to choose."""
+        return ("given",) if format in self.given else self.routes
+
+    @property
+    def files_count(self) -> int:
+        """How many files there will be, if all goes well."""
+        return sum(1 if self.is_auto else len(self.routes_to(target.format)) for target in self.targets)
 
 
 class Defaults(_Options):

@@ -101,6 +101,8 @@ def _files(model: Model) -> Iterator[tuple[File, str]]:
         yield model.validation.labelled, "the labelled set comes"
     for file in model.extra:
         yield file, "an extra file comes"
+    for file in model.given.values():
+        yield file, "the given file comes"
 
 
 def _bytes(file: File, said: str, model: Model, around: Surroundings) -> dict[str, str]:
@@ -110,7 +112,7 @@ def _bytes(file: File, said: str, model: Model, around: Surroundings) -> dict[st
             raise _ObstacleError(f"{said} from a URL without sha256")
         return {name: file.sha256.lower()}
     path = model.folder / file.path
-    if isinstance(file, Labelled) and path.is_dir():
+    if path.is_dir():
         return {f"all {file.path}": around.together(_folder(path, around))}
     if isinstance(file, Labelled) and path.suffix.lower() == ".csv":
         folder = Path(file.path).parent.as_posix()

@@ -57,18 +57,41 @@ def reference_of(
     return reference(source, asked, known, task)
 
 
-def validate(source: Source, reference: Reference, conversion: Conversion, options: "ValidationOptions") -> Validation:
+def validate(
+    source: Source,
+    reference: Reference,
+    conversion: Conversion,
+    options: "ValidationOptions",
+    *,
+    labelled: Path | None = None,
+) -> Validation:
     """Compare a conversion's saved file with the reference; a missed gate is a Validation that has not passed.
 
-    What the evaluator answers is kept beside the file until `store` collects it. Raises EvaluationError or
+    Such a one says its causes; `labelled` is the labelled set's folder or file, whose original pictures help to find
+    them. What the evaluator answers is kept beside the file until `store` collects it. Raises EvaluationError or
     ValidationError where there is nothing to compare: a file that cannot be run, a missing output, another shape; and
     EvaluationError for a file that runs here but has a fault that Core ML may refuse.
     """
+    from converter.validate.causes import diagnosis
+
     gates, precision = Gates(**options.limits), conversion.target.compute_precision
     try:
         given = answers(conversion.path, reference, source.interface, engine("reference"))
         _check(conversion.path)
         validation = judge(given, reference, interface=source.interface, precision=precision, gates=gates)
+        if not validation.passed:
+            found = diagnosis(
+                source,
+                reference,
+                given,
+                validation,
+                precision=precision,
+                gates=gates,
+                path=conversion.path,
+                labelled=labelled,
+            )
+            notes = (*validation.notes, found.note) if found.note else validation.notes
+            validation = dataclasses.replace(validation, causes=found.causes, notes=notes)
     except ConverterError as error:
         raise error.within(source.place) from None
     aside = _aside(conversion)

@@ -236,3 +236,21 @@ def test_a_change_of_what_a_csv_lists_gives_another_key(listed, change):
     act(listed)
     assert all(before.values())
     assert {name for name, key in listed.keys().items() if key != before[name]} == expected
+
+
+def test_a_given_file_is_an_ingredient(repository):
+    """A package is a folder: each of its files counts, and nothing beside it."""
+    repository.write("theirs.mlpackage/Manifest.json", "{}")
+    repository.write("theirs.mlpackage/Data/weights", "weights")
+    repository.write("theirs.mlmodel", "a model")
+    before = repository.keys()
+    said("formats: [mlmodel]", "formats: [{mlpackage: {file: theirs.mlpackage}}, {mlmodel: {file: theirs.mlmodel}}]")(
+        repository
+    )
+    given = repository.keys()
+    for name in ("theirs.mlpackage/Data/weights", "theirs.mlmodel"):
+        repository.write(name, "others")
+        changed = repository.keys()
+        assert {model for model in changed if changed[model] != given[model]} == {"made"}
+        given = changed
+    assert {name for name in before if before[name] != given[name]} == {"made"}

@@ -85,6 +85,17 @@ def spoiled(source, mistake):
     return replace(source, module=Before(mistake, source.module).eval())
 
 
+CAUSES = {
+    "BGR": ["BGR"],
+    "averaged std": ["averaged std"],
+    "double normalisation": ["normalised twice"],
+    "a wrong crop": [],  # nobody knows this one
+    "shuffled labels": ["shifted labels"],
+    "sigmoid for softmax": ["sigmoid for softmax"],
+    "softmax twice": ["double softmax"],
+}
+
+
 @TARGETS
 @pytest.mark.parametrize(
     ("mistake", "gate"),
@@ -106,6 +117,7 @@ def test_a_wrong_file_fails(source, checked, target, mistake, gate):
         assert 35 < validation.metrics[0].psnr_db < 60
     else:
         assert gate in failed, validation.metrics
+        assert [cause.name for cause in validation.causes] == CAUSES[mistake]
 
 
 def test_a_missing_file_is_an_error_that_names_it(source, asked, checked, tmp_path: Path):
