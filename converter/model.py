@@ -173,12 +173,16 @@ class Attachments:
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What to build. A .mlmodel (NeuralNetwork) has no compute precision of its own: it says float32."""
+    """What to build. A .mlmodel (NeuralNetwork) has no compute precision of its own: it says float32.
+
+    `float32_ops` compute in float32 in a float16 model: op types, and names of ops or of what holds them.
+    """
 
     format: Format
     deployment_target: str  # `iOS16`
     compute_precision: Precision
     compute_units: ComputeUnits = "ALL"
+    float32_ops: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
