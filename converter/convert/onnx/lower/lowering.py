@@ -17,6 +17,7 @@ from converter.convert.onnx.lower.float32 import nodes_in_float32
 from converter.convert.onnx.lower.support import Support, examined, refused, unsupported
 from converter.convert.onnx.sizes import pinned
 from converter.convert.onnx.views import Shaped, View, tensor
+from converter.convert.origins import Origin, note
 from converter.errors import ConversionError
 from converter.registry import BindError, Parameter
 
@@ -153,8 +154,10 @@ class Lowering:
         for name, value in zip(node.outputs, results, strict=False):
             if not name:
                 continue
+            note(value, Origin(node.op_type, node.name, name))
             if wide:
                 value = self._narrowed(name, value)
+                note(value, Origin(node.op_type, node.name, name))
             outputs[name] = self._checked(node, name, value)
         return outputs
 

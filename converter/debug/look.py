@@ -1,0 +1,303 @@
+"""One converted file held against its source, value by value, on one sample."""
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from converter.convert import convert
+from converter.convert.origins import Origin, recording
+from converter.debug.align import align
+from converter.debug.candidate import Candidate, Outlet, candidate_values
+from converter.debug.diverge import Found, diverge
+from converter.debug.source import MAX_BYTES, source_values
+from converter.debug.values import Value
+from converter.errors import ConverterError, ManifestError
+from converter.evaluate.wiring import Wire
+from converter.model import Conversion, Divergence, Precision, Reference, Route, Source, Target, Validation
+from converter.validate.check import Answers, answers, judge
+from converter.validate.engines import engine
+from converter.validate.gates import Gates
+
+if TYPE_CHECKING:
+    from converter.manifest.schema import ValidationOptions
+
+_AGREES_DB: dict[Precision, float] = {"float32": 60.0, "float16": 40.0}  # two values are the same one, misjudged or not
+_HALF_WEIGHTS_DB = 50.0  # what the mathematics of a file keep whose weights were rounded to float16
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is asked of a model: its source, what that answers, and the limits."""
+
+    source: Source
+    reference: Reference
+    gates: Gates
+    max_bytes: int = MAX_BYTES
+
+    @classmethod
+    def of(
+        cls, source: Source, reference: Reference, options: "ValidationOptions", max_bytes: int = MAX_BYTES
+    ) -> "Case":
+        return cls(source, reference, Gates(**options.limits), max_bytes)
+
+    def limits_db(self, precision: Precision) -> list[float]:
+        return [self.gates.psnr_limit_db(precision, output) for output in self.source.interface.outputs]
+
+    def ask(self, path: Path) -> Answers:
+        return answers(path, self.reference, self.source.interface, engine("reference"))
+
+    def judged(self, given: Answers, precision: Precision) -> Validation:
+        return judge(given, self.reference, interface=self.source.interface, precision=precision, gates=self.gates)
+
+    def worst(self, given: Answers, precision: Precision) -> int:
+        """The sample with the largest error."""
+        found = []
+        for place in range(len(self.reference.samples)):
+            one = replace(
+                self.reference,
+                samples=self.reference.samples[place : place + 1],
+                outputs=self.reference.outputs[place : place + 1],
+                labelled=(),
+                labelled_scores=None,
+            )
+            validation = judge(
+                replace(given, samples=given.samples[place : place + 1], labelled=()),
+                one,
+                interface=self.source.interface,
+                precision=precision,
+                gates=self.gates,
+            )
+            found.append(min(metric.psnr_db for metric in validation.metrics))
+        return int(np.argmin(found))
+
+    def number(self, sample: int | None, given: Answers, precision: Precision) -> int:
+        if sample is None:
+            return self.worst(given, precision)
+        if not 0 <= sample < len(self.reference.samples):
+            names = ", ".join(f"{place} is {one.name}" for place, one in enumerate(self.reference.samples))
+            raise ManifestError(f"--sample {sample}: there is no such sample", fix=names)
+        return sample
+
+
+def look(
+    case: Case, route: Route, target: Target, folder: Path, *, sample: int | None = None, conversion: Conversion | None = None
+) -> Divergence:
+    """Convert (unless that was done) and look for the first operation that differs.
+
+    A float16 file is converted a second time in float32: what differs there too is the conversion's fault, what
+    differs only in the file itself is float16's. Raises what converting, reading and running raise.
+    """
+    seen = _exported(case.source, folder) if route == "onnx" else case.source
+    path, origins = _converted(seen, route, target, folder / f"{case.source.name}.{target.format}")
+    if conversion is not None:
+        path = conversion.path
+    return _look(case, seen, route, target, path, origins, folder, sample)
+
+
+def look_at_file(case: Case, path: Path, precision: Precision, *, sample: int | None = None) -> Divergence:
+    """The same for a file that somebody else converted: where its values come from is told by the values alone."""
+    target = Target(
+        format="mlmodel" if path.suffix == ".mlmodel" else "mlpackage",
+        deployment_target="",
+        compute_precision=precision,
+    )
+    return _look(case, case.source, None, target, path, {}, None, sample)
+
+
+def _look(
+    case: Case,
+    seen: Source,
+    route: Route | None,
+    target: Target,
+    path: Path,
+    origins: Mapping[str, Origin],
+    folder: Path | None,
+    sample: int | None,
+) -> Divergence:
+    precision = target.compute_precision
+    given = case.ask(path)
+    validation = case.judged(given, precision)
+    number = case.number(sample, given, precision)
+    one = _Sample(case, number)
+    source = source_values(seen, one.inputs, max_bytes=case.max_bytes)
+    stages = []
+    if seen is not case.source and seen.onnx_file:
+        stages.append(lambda: ("export", *one.export(seen.onnx_file, source)))
+    if precision == "float32":
+        stages.append(lambda: ("conversion", *one.compare(path, source, origins, "float32", case.limits_db("float32"))))
+    else:
+        stages.append(lambda: ("conversion", *one.mathematics(seen, route, target, path, source, origins, folder)))
+        stages.append(lambda: ("precision", *one.rounding(path, source, origins)))
+    for stage in stages:
+        name, found, limit_db = stage()
+        if found.first is not None:
+            break
+    return Divergence(
+        model=case.source.name,
+        file=path.name,
+        sample=case.reference.samples[number].name,
+        limit_db=limit_db,
+        ops=found.ops,
+        first=found.first,
+        culprits=found.culprits,
+        causes=validation.causes,
+        suggestion=_suggestion(name, found, target, route) if found.first is not None else "",
+        stage=name if found.first is not None else "",
+        route=route,
+        missed=tuple(gate.words for gate in validation.gates if not gate.passed),
+    )
+
+
+class _Sample:
+    """One sample of a case, run on both sides."""
+
+    def __init__(self, case: Case, number: int) -> None:
+        self.case = case
+        self.inputs = case.reference.samples[number].inputs
+        self.expected = case.reference.outputs[number]
+
+    def run(self, path: Path, compute: Precision) -> Candidate:
+        return candidate_values(
+            path,
+            self.case.source.interface,
+            self.inputs,
+            self.expected,
+            scores_activation=self.case.reference.scores_activation,
+            compute=compute,
+        )
+
+    def compare(
+        self,
+        path: Path,
+        source: list[Value],
+        origins: Mapping[str, Origin],
+        compute: Precision,
+        limits_db: list[float],
+    ) -> tuple[Found, float]:
+        candidate = self.run(path, compute)
+        alignment = align(source, candidate, origins, _AGREES_DB["float32"])
+        return diverge(candidate, alignment, origins, limits_db), min(limits_db)
+
+    def mathematics(
+        self,
+        seen: Source,
+        route: Route | None,
+        target: Target,
+        path: Path,
+        source: list[Value],
+        origins: Mapping[str, Origin],
+        folder: Path | None,
+    ) -> tuple[Found, float]:
+        """Whether the conversion is right, apart from float16: by a file in float32, else by the file's own numbers."""
+        if route is None or folder is None:
+            limits = [_HALF_WEIGHTS_DB] * len(self.expected)
+            return self.compare(path, source, origins, "float32", limits)
+        twin = replace(target, compute_precision="float32", float32_ops=())
+        wide, wide_origins = _converted(seen, route, twin, folder / f"float32.{target.format}")
+        return self.compare(wide, source, wide_origins, "float32", self.case.limits_db("float32"))
+
+    def rounding(self, path: Path, source: list[Value], origins: Mapping[str, Origin]) -> tuple[Found, float]:
+        """The file as it is. Its values are joined with the source's by what they are before they are rounded."""
+        alignment = align(source, self.run(path, "float32"), origins, _AGREES_DB["float16"])
+        limits_db = self.case.limits_db("float16")
+        return diverge(self.run(path, "float16"), alignment, origins, limits_db), min(limits_db)
+
+    def export(self, file: Path, onnx: list[Value]) -> tuple[Found, float]:
+        """torch's ONNX export against torch."""
+        candidate = _onnx_candidate(file, onnx, self.case, self.expected)
+        source = source_values(self.case.source, self.inputs, max_bytes=self.case.max_bytes)
+        alignment = align(source, candidate, {}, _AGREES_DB["float32"])
+        limits_db = self.case.limits_db("float32")
+        return diverge(candidate, alignment, {}, limits_db), min(limits_db)
+
+
+def _onnx_candidate(file: Path, values: list[Value], case: Case, expected: Any) -> Candidate:
+    """An ONNX file as what is held against torch."""
+    import onnx
+
+    graph = onnx.load(str(file), load_external_data=False).graph
+    wires = [
+        Wire(node.op_type, node.name or node.output[0], tuple(filter(None, node.input)), tuple(node.output))
+        for node in graph.node
+    ]
+    outlets = []
+    for index, (output, shown) in enumerate(zip(graph.output, case.source.interface.outputs, strict=True)):
+        value = output.name
+        if index == 0 and case.reference.scores_activation:
+            value = next(w.inputs[0] for w in wires if value in w.outputs)
+        outlets.append(Outlet(shown.name, value, expected[shown.name]))
+    return Candidate({value.name: value for value in values}, wires, outlets)
+
+
+def _exported(source: Source, folder: Path) -> Source:
+    """The source as the ONNX file that the route goes over, so that its names are known."""
+    if source.onnx_file is not None:
+        return source
+    from converter.convert.torch import export_onnx
+
+    path = folder / "exported.onnx"
+    export_onnx(source, path)
+    return replace(source, module=None, exported=None, onnx_file=path)
+
+
+def _converted(source: Source, route: Route, target: Target, path: Path) -> tuple[Path, Mapping[str, Origin]]:
+    shutil.rmtree(path, ignore_errors=True)
+    path.unlink(missing_ok=True)
+    with recording() as origins:
+        convert(source, route, target, path)
+    return path, origins.by_name()
+
+
+def _suggestion(stage: str, found: Found, target: Target, route: Route | None) -> str:
+    culprits = "\n".join(f"  {culprit}" for culprit in found.culprits)
+    if stage == "export":
+        return "torch's ONNX export answers otherwise than torch; take `route: direct`, or export the model yourself"
+    if stage == "conversion":
+        other = {"direct": "; `route: onnx` may convert it rightly", "onnx": "; `route: direct` may convert it rightly"}
+        way = other.get(route or "", "")
+        return f"this is a fault of the conversion; please report it with the operation and the node{way}"
+    if found.gradual:
+        return (
+            "no single operation loses it: the error grows from one to the next\n"
+            "try `compute_precision: float32`, or --fix for the operations that matter most"
+        )
+    name = found.ops[found.first].name if found.first is not None else ""
+    said = "keep it in float32 (--fix looks for the smallest set that does)"
+    return f"{name or culprits} leaves float16's range or digits: {said}"
+
+
+def words_of_first(
+    source: Source, reference: Reference, conversion: Conversion, options: "ValidationOptions"
+) -> str:
+    """The first operation that differs in a converted file that misses a gate, or how to ask for it.
+
+    Large models are left to the command: this runs unasked.
+    """
+    from converter.debug.words import summary
+
+    ask = f"`debug {source.name} --format {conversion.target.format} --route {conversion.route}` looks for the first "
+    ask += "operation that differs"
+    if _weight(conversion.path) > SMALL_BYTES or conversion.seconds > SHORT_S:
+        return ask
+    case = Case.of(source, reference, options, max_bytes=SMALL_VALUES_BYTES)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            found = look(case, conversion.route, conversion.target, Path(folder), conversion=conversion)
+    except (ConverterError, MemoryError):  # the gate's own words stand; this only adds to them
+        return ask
+    return f"{summary(found)}: {'; '.join(found.culprits)}" if found.culprits else summary(found)
+
+
+SMALL_BYTES = 64 << 20  # of the file
+SMALL_VALUES_BYTES = 256 << 20  # of the values inside for one sample
+SHORT_S = 60.0  # that the conversion took; it is made twice more
+
+
+def _weight(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
