@@ -183,6 +183,7 @@ def _attempt(
     model: "Model", source: Source, reference: Reference, route: Route, target: Target, folder: Path, trip: _Trip
 ) -> Attempt:
     from converter.convert import convert
+    from converter.debug import words_of_first
     from converter.package import file_stem
     from converter.validate import validate
 
@@ -191,12 +192,16 @@ def _attempt(
     try:
         _clear(path)
         with trip.stage("convert", f"{target.format} {route}"):
-            attempt = replace(attempt, conversion=convert(source, route, target, path))
+            conversion = convert(source, route, target, path)
+        attempt = replace(attempt, conversion=conversion)
         with trip.stage("validate", f"{target.format} {route}"):
-            assert attempt.conversion
-            validation = validate(source, reference, attempt.conversion, model.validation)
+            validation = validate(source, reference, conversion, model.validation)
         code = 0 if validation.passed else ValidationError.exit_code
         attempt = replace(attempt, validation=validation, exit_code=code)
+        if not validation.passed:
+            with trip.stage("debug", f"{target.format} {route}"):
+                words = words_of_first(source, reference, conversion, model.validation)
+            attempt = replace(attempt, differs=words)
     except OutputError:
         raise
     except ConverterError as error:

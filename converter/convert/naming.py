@@ -23,6 +23,17 @@ def module_path(name: str) -> str:
     return ".".join(path)
 
 
+class UnknownNamesError(ConversionError):
+    """`names` of float32_ops that nothing has."""
+
+    def __init__(self, names: Collection[str], what: str) -> None:
+        super().__init__(
+            f"float32_ops names {', '.join(map(repr, names))}, and no {what} has such an op type or name",
+            fix="take an op type (`Softmax`), a module (`encoder.layer.0`) or an op's own name",
+        )
+        self.names = tuple(names)
+
+
 class Names:
     """Names from the manifest; those that have named nothing yet are strangers."""
 
@@ -44,13 +55,10 @@ class Names:
         return bool(found)
 
     def refuse_strangers(self, what: str) -> None:
-        """Raise ConversionError for the names that nothing has."""
+        """Raise UnknownNamesError for the names that nothing has."""
         strangers = [given for given in self._names if given in self._strangers]
         if strangers:
-            raise ConversionError(
-                f"float32_ops names {', '.join(map(repr, strangers))}, and no {what} has such an op type or name",
-                fix="take an op type (`Softmax`), a module (`encoder.layer.0`) or an op's own name",
-            )
+            raise UnknownNamesError(strangers, what)
 
 
 def _names(given: str, op_type: str, names: Collection[str], path: str) -> bool:

@@ -21,14 +21,12 @@ class Alignment:
     pairs: Mapping[str, Value]
 
 
-def align(
-    source: Sequence[Value], candidate: Candidate, origins: Mapping[str, Origin], agree_db: float
-) -> Alignment:
+def align(source: Sequence[Value], candidate: Candidate, origins: Mapping[str, Origin], agree_db: float) -> Alignment:
     """Join what is the same.
 
     First by ONNX's names. Then what agrees in value, whatever its place: that is no coincidence, but for constants and
-    single numbers, which are left out. What is left is joined within its torch module, or between what is joined
-    around it, with what it is most alike. Outputs are joined by the interface.
+    single numbers, which are left out. What is left is joined within its torch module, or behind what it is made
+    of, with the next of its kind or with what it is most alike. Outputs are joined by the interface.
     """
     order = {id(value): place for place, value in enumerate(source)}
     pairs: dict[str, Value] = {}
@@ -88,13 +86,22 @@ def _join_the_rest(
 
 
 def _most_alike(value: Value, free: Sequence[Value], path: str) -> Value | None:
-    """One of the same module, if there is one; else one that is alike enough."""
-    inside = [v for v in free if path and v.path == path and _shaped_alike(v, value)]
-    found = inside or [v for v in free if _shaped_alike(v, value)][:_MAX_TRIED]
-    if not found:
+    """One of the same module, if there is one; else the next of the same kind; else one that is alike enough."""
+    shaped = [v for v in free if _shaped_alike(v, value)][:_MAX_TRIED]
+    inside = [v for v in shaped if path and v.path == path]
+    kin = [v for v in inside or shaped if _kin(v.op_type, value.op_type)]
+    if kin:
+        return kin[0]
+    if not (found := inside or shaped):
         return None
     best_db, best = max(((nearest(v.array, value.array).psnr_db, v) for v in found), key=lambda each: each[0])
     return best if inside or best_db >= _ALIKE_DB else None
+
+
+def _kin(one: str, other: str) -> bool:
+    """`conv` and `convolution`, `layer_norm` and `native_layer_norm`, `reduce_mean` and `ReduceMean`."""
+    a, b = (name.replace("_", "").lower() for name in (one, other))
+    return a in b or b in a
 
 
 def _shaped_alike(one: Value, other: Value) -> bool:

@@ -73,9 +73,7 @@ def _array(value: Any, interface: Interface) -> np.ndarray | None:
     return array if array is not None and array.dtype.kind in "fiub" else None
 
 
-def _outlets(
-    model: Any, interface: Interface, expected: Tensors, scores_activation: Activation | None
-) -> list[Outlet]:
+def _outlets(model: Any, interface: Interface, expected: Tensors, scores_activation: Activation | None) -> list[Outlet]:
     """The scores stand before their activation, as under validate, wherever that can be reached."""
     outlets = []
     for index, output in enumerate(interface.outputs):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from html import escape
+from itertools import pairwise
 
 from converter.model import ComparedOp
 
@@ -29,7 +30,7 @@ def text(ops: Sequence[ComparedOp], first: int | None, limit_db: float) -> list[
 
 def _columns(ops: Sequence[ComparedOp], count: int) -> list[range]:
     bounds = [round(place * len(ops) / count) for place in range(count + 1)]
-    return [range(start, end) for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [range(start, end) for start, end in pairwise(bounds)]
 
 
 def _mark(column: range, ops: Sequence[ComparedOp], row: int, level: float, limit_db: float) -> str:

@@ -2,10 +2,10 @@
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -26,7 +26,13 @@ from converter.validate.gates import Gates
 if TYPE_CHECKING:
     from converter.manifest.schema import ValidationOptions
 
+_Stage = Literal["export", "conversion", "precision"]
+_Comparison = tuple[_Stage, Callable[[], tuple[Found, float]]]
+
 _AGREES_DB: dict[Precision, float] = {"float32": 60.0, "float16": 40.0}  # two values are the same one, misjudged or not
+SMALL_BYTES = 64 << 20  # of the file
+SMALL_VALUES_BYTES = 256 << 20  # of the values inside for one sample
+SHORT_S = 60.0  # that the conversion took; it is made twice more
 _HALF_WEIGHTS_DB = 50.0  # what the mathematics of a file keep whose weights were rounded to float16
 
 
@@ -85,14 +91,20 @@ class Case:
 
 
 def look(
-    case: Case, route: Route, target: Target, folder: Path, *, sample: int | None = None, conversion: Conversion | None = None
+    case: Case,
+    route: Route,
+    target: Target,
+    folder: Path,
+    *,
+    sample: int | None = None,
+    conversion: Conversion | None = None,
 ) -> Divergence:
     """Convert (unless that was done) and look for the first operation that differs.
 
     A float16 file is converted a second time in float32: what differs there too is the conversion's fault, what
     differs only in the file itself is float16's. Raises what converting, reading and running raise.
     """
-    seen = _exported(case.source, folder) if route == "onnx" else case.source
+    seen = exported(case.source, folder) if route == "onnx" else case.source
     path, origins = _converted(seen, route, target, folder / f"{case.source.name}.{target.format}")
     if conversion is not None:
         path = conversion.path
@@ -123,20 +135,19 @@ def _look(
     given = case.ask(path)
     validation = case.judged(given, precision)
     number = case.number(sample, given, precision)
-    one = _Sample(case, number)
+    one = Sample(case, number)
     source = source_values(seen, one.inputs, max_bytes=case.max_bytes)
-    stages = []
-    if seen is not case.source and seen.onnx_file:
-        stages.append(lambda: ("export", *one.export(seen.onnx_file, source)))
+    file = seen.onnx_file if seen is not case.source else None
+    stages: list[_Comparison] = []
+    if file is not None:
+        stages.append(("export", lambda: one.export(file, source)))
     if precision == "float32":
-        stages.append(lambda: ("conversion", *one.compare(path, source, origins, "float32", case.limits_db("float32"))))
+        limits_db = case.limits_db("float32")
+        stages.append(("conversion", lambda: one.compare(path, source, origins, limits_db)))
     else:
-        stages.append(lambda: ("conversion", *one.mathematics(seen, route, target, path, source, origins, folder)))
-        stages.append(lambda: ("precision", *one.rounding(path, source, origins)))
-    for stage in stages:
-        name, found, limit_db = stage()
-        if found.first is not None:
-            break
+        stages.append(("conversion", lambda: one.mathematics(seen, route, target, path, source, origins, folder)))
+        stages.append(("precision", lambda: one.rounding(path, source, origins)))
+    stage, found, limit_db = _first_wrong(stages)
     return Divergence(
         model=case.source.name,
         file=path.name,
@@ -146,14 +157,23 @@ def _look(
         first=found.first,
         culprits=found.culprits,
         causes=validation.causes,
-        suggestion=_suggestion(name, found, target, route) if found.first is not None else "",
-        stage=name if found.first is not None else "",
+        suggestion=_suggestion(stage, found, route) if found.first is not None else "",
+        stage=stage if found.first is not None else "",
         route=route,
         missed=tuple(gate.words for gate in validation.gates if not gate.passed),
     )
 
 
-class _Sample:
+def _first_wrong(stages: Sequence[_Comparison]) -> tuple[_Stage, Found, float]:
+    """What the first stage in which an output differs found, else the last."""
+    for stage, compare in stages:
+        found, limit_db = compare()
+        if found.first is not None:
+            break
+    return stage, found, limit_db
+
+
+class Sample:
     """One sample of a case, run on both sides."""
 
     def __init__(self, case: Case, number: int) -> None:
@@ -176,10 +196,10 @@ class _Sample:
         path: Path,
         source: list[Value],
         origins: Mapping[str, Origin],
-        compute: Precision,
         limits_db: list[float],
     ) -> tuple[Found, float]:
-        candidate = self.run(path, compute)
+        """The file's mathematics against the source."""
+        candidate = self.run(path, "float32")
         alignment = align(source, candidate, origins, _AGREES_DB["float32"])
         return diverge(candidate, alignment, origins, limits_db), min(limits_db)
 
@@ -196,10 +216,10 @@ class _Sample:
         """Whether the conversion is right, apart from float16: by a file in float32, else by the file's own numbers."""
         if route is None or folder is None:
             limits = [_HALF_WEIGHTS_DB] * len(self.expected)
-            return self.compare(path, source, origins, "float32", limits)
+            return self.compare(path, source, origins, limits)
         twin = replace(target, compute_precision="float32", float32_ops=())
         wide, wide_origins = _converted(seen, route, twin, folder / f"float32.{target.format}")
-        return self.compare(wide, source, wide_origins, "float32", self.case.limits_db("float32"))
+        return self.compare(wide, source, wide_origins, self.case.limits_db("float32"))
 
     def rounding(self, path: Path, source: list[Value], origins: Mapping[str, Origin]) -> tuple[Found, float]:
         """The file as it is. Its values are joined with the source's by what they are before they are rounded."""
@@ -234,7 +254,7 @@ def _onnx_candidate(file: Path, values: list[Value], case: Case, expected: Any) 
     return Candidate({value.name: value for value in values}, wires, outlets)
 
 
-def _exported(source: Source, folder: Path) -> Source:
+def exported(source: Source, folder: Path) -> Source:
     """The source as the ONNX file that the route goes over, so that its names are known."""
     if source.onnx_file is not None:
         return source
@@ -253,8 +273,7 @@ def _converted(source: Source, route: Route, target: Target, path: Path) -> tupl
     return path, origins.by_name()
 
 
-def _suggestion(stage: str, found: Found, target: Target, route: Route | None) -> str:
-    culprits = "\n".join(f"  {culprit}" for culprit in found.culprits)
+def _suggestion(stage: _Stage, found: Found, route: Route | None) -> str:
     if stage == "export":
         return "torch's ONNX export answers otherwise than torch; take `route: direct`, or export the model yourself"
     if stage == "conversion":
@@ -266,14 +285,12 @@ def _suggestion(stage: str, found: Found, target: Target, route: Route | None) -
             "no single operation loses it: the error grows from one to the next\n"
             "try `compute_precision: float32`, or --fix for the operations that matter most"
         )
-    name = found.ops[found.first].name if found.first is not None else ""
-    said = "keep it in float32 (--fix looks for the smallest set that does)"
-    return f"{name or culprits} leaves float16's range or digits: {said}"
+    assert found.first is not None
+    said = "keep it in float32 (--fix looks for the smallest set of operations that passes)"
+    return f"{found.ops[found.first].name} leaves float16's range or digits: {said}"
 
 
-def words_of_first(
-    source: Source, reference: Reference, conversion: Conversion, options: "ValidationOptions"
-) -> str:
+def words_of_first(source: Source, reference: Reference, conversion: Conversion, options: "ValidationOptions") -> str:
     """The first operation that differs in a converted file that misses a gate, or how to ask for it.
 
     Large models are left to the command: this runs unasked.
@@ -291,11 +308,6 @@ def words_of_first(
     except (ConverterError, MemoryError):  # the gate's own words stand; this only adds to them
         return ask
     return f"{summary(found)}: {'; '.join(found.culprits)}" if found.culprits else summary(found)
-
-
-SMALL_BYTES = 64 << 20  # of the file
-SMALL_VALUES_BYTES = 256 << 20  # of the values inside for one sample
-SHORT_S = 60.0  # that the conversion took; it is made twice more
 
 
 def _weight(path: Path) -> int:

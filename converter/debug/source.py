@@ -125,4 +125,3 @@ def _numpy(kind: str, array: np.ndarray) -> Any:
     """onnxruntime's `tensor(int64)` as numpy's type."""
     name = kind.removeprefix("tensor(").removesuffix(")")
     return np.dtype({"float": "float32", "double": "float64"}.get(name, name))
-

@@ -14,17 +14,15 @@ def summary(found: Divergence) -> str:
     if found.first is None:
         if found.missed:
             return "no operation differs, and a gate is missed: look at the samples, the labels and the limits"
-        worst = min((op.psnr_db for op in found.ops if op.name in _outputs(found)), default=float("inf"))
+        worst = min((op.psnr_db for op in found.ops if op.source.endswith("(output)")), default=float("inf"))
         return f"nothing differs: the outputs have {_db(worst)}, {found.limit_db:g} dB is asked for"
     op = found.ops[found.first]
-    where = {"export": "torch's ONNX export", "conversion": "the conversion", "precision": "float16"}.get(found.stage, "")
+    where = {"export": "torch's ONNX export", "conversion": "the conversion", "precision": "float16"}.get(
+        found.stage, ""
+    )
     words = f"the first operation that differs is {op.name} ({op.op_type}), {_db(op.psnr_db)}"
     words += f", by {where}" if where else ""
     return f"{words}; {op.problem}" if op.problem else words
-
-
-def _outputs(found: Divergence) -> set[str]:
-    return {found.ops[-1].name} if found.ops else set()
 
 
 def lines(found: Divergence) -> Iterator[str]:
@@ -101,7 +99,8 @@ def _section(found: Divergence) -> str:
     return (
         f"<section><h2>{escape(heading)}</h2><ul>{listed}</ul>{svg(found.ops, found.first, found.limit_db)}{causes}"
         f"<pre>{escape(found.suggestion)}</pre><details><summary>All {len(found.ops)} values</summary>"
-        f'<div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div></details></section>'
+        f'<div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div></details>'
+        "</section>"
     )
 
 

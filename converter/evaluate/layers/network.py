@@ -18,8 +18,8 @@ from converter.evaluate.layers.weights import Weights
 from converter.evaluate.limits import KERNEL_ERRORS
 from converter.evaluate.mapped import Mapped
 from converter.evaluate.not_finite import Look
-from converter.evaluate.wiring import Wire
 from converter.evaluate.proto import NeuralNetwork_pb2
+from converter.evaluate.wiring import Wire
 from converter.registry import Op
 
 _KINDS = ("neuralNetwork", "neuralNetworkClassifier", "neuralNetworkRegressor")
