@@ -33,8 +33,7 @@ def align(source: Sequence[Value], candidate: Candidate, origins: Mapping[str, O
     names = {value.name: value for value in source}
     by_size: dict[int, list[Value]] = defaultdict(list)
     for value in source:
-        if not value.is_weak:
-            by_size[value.array.size].append(value)
+        by_size[value.array.size].append(value)
     for name, value in candidate.values.items():
         origin = origins.get(name)
         named = names.get(origin.value) if origin and origin.value else None
@@ -51,7 +50,7 @@ def align(source: Sequence[Value], candidate: Candidate, origins: Mapping[str, O
 
 def _same(value: Value, by_size: Mapping[int, Sequence[Value]], agree_db: float) -> Value | None:
     """The source's value that this one agrees with best."""
-    close = [other for other in by_size.get(value.array.size, ()) if _look_alike(value, other)]
+    close = [other for other in by_size.get(value.array.size, ()) if not other.is_weak and _look_alike(value, other)]
     found = [(nearest(other.array, value.array).psnr_db, other) for other in close[:_MAX_TRIED]]
     found = [each for each in found if each[0] >= agree_db]
     return max(found, key=lambda each: each[0])[1] if found else None
@@ -75,7 +74,7 @@ def _join_the_rest(
         start = max((before.get(name, -1) for name in wire.inputs), default=-1)
         for name in wire.outputs:
             value = candidate.values.get(name)
-            if value is not None and name not in pairs and not value.is_weak:
+            if value is not None and name not in pairs:
                 free = [v for v in by_size.get(value.array.size, ()) if id(v) not in taken and order[id(v)] > start]
                 path = origins[name].name if name in origins and not origins[name].value else ""
                 if (found := _most_alike(value, free, path)) is not None:
@@ -92,6 +91,8 @@ def _most_alike(value: Value, free: Sequence[Value], path: str) -> Value | None:
     kin = [v for v in inside or shaped if _kin(v.op_type, value.op_type)]
     if kin:
         return kin[0]
+    if value.is_weak:
+        return None
     if not (found := inside or shaped):
         return None
     best_db, best = max(((nearest(v.array, value.array).psnr_db, v) for v in found), key=lambda each: each[0])

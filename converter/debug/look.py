@@ -1,7 +1,6 @@
 """One converted file held against its source, value by value, on one sample."""
 
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from converter.debug.candidate import Candidate, Outlet, candidate_values
 from converter.debug.diverge import Found, diverge
 from converter.debug.source import MAX_BYTES, source_values
 from converter.debug.values import Value
-from converter.errors import ConverterError, ManifestError
+from converter.errors import ManifestError
 from converter.evaluate.wiring import Wire
 from converter.model import Conversion, Divergence, Precision, Reference, Route, Source, Target, Validation
 from converter.validate.check import Answers, answers, judge
@@ -30,9 +29,6 @@ _Stage = Literal["export", "conversion", "precision"]
 _Comparison = tuple[_Stage, Callable[[], tuple[Found, float]]]
 
 _AGREES_DB: dict[Precision, float] = {"float32": 60.0, "float16": 40.0}  # two values are the same one, misjudged or not
-SMALL_BYTES = 64 << 20  # of the file
-SMALL_VALUES_BYTES = 256 << 20  # of the values inside for one sample
-SHORT_S = 60.0  # that the conversion took; it is made twice more
 _HALF_WEIGHTS_DB = 50.0  # what the mathematics of a file keep whose weights were rounded to float16
 
 
@@ -166,11 +162,12 @@ def _look(
 
 def _first_wrong(stages: Sequence[_Comparison]) -> tuple[_Stage, Found, float]:
     """What the first stage in which an output differs found, else the last."""
-    for stage, compare in stages:
-        found, limit_db = compare()
+    *before, (last, compare) = stages
+    for stage, comparison in before:
+        found, limit_db = comparison()
         if found.first is not None:
-            break
-    return stage, found, limit_db
+            return stage, found, limit_db
+    return (last, *compare())
 
 
 class Sample:
@@ -288,28 +285,3 @@ def _suggestion(stage: _Stage, found: Found, route: Route | None) -> str:
     assert found.first is not None
     said = "keep it in float32 (--fix looks for the smallest set of operations that passes)"
     return f"{found.ops[found.first].name} leaves float16's range or digits: {said}"
-
-
-def words_of_first(source: Source, reference: Reference, conversion: Conversion, options: "ValidationOptions") -> str:
-    """The first operation that differs in a converted file that misses a gate, or how to ask for it.
-
-    Large models are left to the command: this runs unasked.
-    """
-    from converter.debug.words import summary
-
-    ask = f"`debug {source.name} --format {conversion.target.format} --route {conversion.route}` looks for the first "
-    ask += "operation that differs"
-    if _weight(conversion.path) > SMALL_BYTES or conversion.seconds > SHORT_S:
-        return ask
-    case = Case.of(source, reference, options, max_bytes=SMALL_VALUES_BYTES)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            found = look(case, conversion.route, conversion.target, Path(folder), conversion=conversion)
-    except (ConverterError, MemoryError):  # the gate's own words stand; this only adds to them
-        return ask
-    return f"{summary(found)}: {'; '.join(found.culprits)}" if found.culprits else summary(found)
-
-
-def _weight(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
