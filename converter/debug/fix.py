@@ -91,7 +91,7 @@ def fix(
     order = _ordered(sample.run(plain, "float32"), sample.run(plain, "float16"), origins.by_name())
     names = _prefix(search, order)
     if not names:
-        words = f"no set of operations in float32 passes, of {len(order)} (after {search.conversions} conversions)"
+        words = f"no set was found among {len(order)} operations, after {search.conversions} conversions"
         return Fix((), f"{words}; take `compute_precision: float32`, which passes")
     names = _shrunk(search, names)
     if not search.passes(names):  # what is told is what was seen to pass

@@ -18,7 +18,7 @@ from converter.debug.values import Value
 from converter.errors import ManifestError
 from converter.evaluate.wiring import Wire
 from converter.model import Conversion, Divergence, Precision, Reference, Route, Source, Target, Validation
-from converter.validate.check import Answers, answers, judge
+from converter.validate.check import Answers, activated, answers, judge
 from converter.validate.engines import engine
 from converter.validate.gates import Gates
 
@@ -244,10 +244,15 @@ def _onnx_candidate(file: Path, values: list[Value], case: Case, expected: Any) 
     ]
     outlets = []
     for index, (output, shown) in enumerate(zip(graph.output, case.source.interface.outputs, strict=True)):
-        value = output.name
-        if index == 0 and case.reference.scores_activation:
-            value = next(w.inputs[0] for w in wires if value in w.outputs)
-        outlets.append(Outlet(shown.name, value, expected[shown.name]))
+        value, wanted = output.name, expected[shown.name]
+        activation = case.reference.scores_activation if index == 0 else None
+        if activation:  # the reference stands before it
+            last = next((wire for wire in wires if value in wire.outputs), None)
+            if last is not None and last.op_type.lower() == activation:
+                value = last.inputs[0]
+            else:
+                wanted = activated(wanted, activation)
+        outlets.append(Outlet(shown.name, value, wanted))
     return Candidate({value.name: value for value in values}, wires, outlets)
 
 

@@ -175,3 +175,58 @@ def test_a_case_reads_the_limits_of_the_manifest(make_case):
     assert isinstance(make_case(psnr_db=12.0), Case)
     assert make_case(psnr_db=12.0).limits_db("float32") == [12.0]
     assert make_case().limits_db("float16") == [35.0]
+
+
+def test_a_wrong_export_of_torch_is_told_from_a_wrong_conversion(found, make_case, monkeypatch):
+    from converter.convert import torch as direct
+
+    export = direct.export_onnx
+
+    def wrong(source, path):
+        said = export(source, path)
+        model = onnx.load(path)
+        for node in model.graph.node:
+            if node.op_type == "LeakyRelu":
+                node.attribute[0].f = 0.2
+        onnx.save(model, path)
+        return said
+
+    monkeypatch.setattr(direct, "export_onnx", wrong)
+    result = found("onnx", case=make_case())
+    assert result.stage == "export"
+    assert result.ops[result.first].op_type == "LeakyRelu"
+    assert "export" in result.suggestion
+
+
+class Probabilities(torch.nn.Module):
+    def forward(self, x):
+        return torch.softmax(x @ x.transpose(0, 1), -1)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+@pytest.mark.parametrize("route", ["direct", "onnx"])
+def test_a_model_that_ends_in_its_own_softmax_is_right(route, precision, found, make_case):
+    result = found(route, precision, case=make_case(Probabilities().eval(), (4, 8)))
+    assert result.first is None
+    assert any(op.source == "y (output)" for op in result.ops)
+
+
+class Masked(torch.nn.Module):
+    """A mask of float32's lowest numbers, constants, and a value that is all zero."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = torch.nn.Linear(8, 8)
+
+    def forward(self, x):
+        hidden = torch.full((8, 8), torch.finfo(torch.float32).min).triu(1)
+        x = self.layer(x)
+        y = torch.softmax(x @ x.transpose(-1, -2) + hidden, -1)
+        return self.layer(y @ torch.relu(x)) + torch.relu(-x.abs()) + torch.ones(8)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+@pytest.mark.parametrize("route", ["direct", "onnx"])
+def test_masks_constants_and_zeros_raise_no_alarm(route, precision, found, make_case):
+    assert found(route, precision, case=make_case(Masked().eval(), (1, 8, 8))).first is None
