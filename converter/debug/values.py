@@ -100,5 +100,5 @@ def nearest(reference: np.ndarray, candidate: np.ndarray) -> Distance:
 
 
 def _finite(array: np.ndarray) -> np.ndarray:
-    finite = array[np.isfinite(array)] if array.dtype.kind == "f" else array
+    finite = array[np.isfinite(array)] if array.dtype.kind == "f" else array.astype(np.int64)
     return finite if finite.size else np.zeros(1)

@@ -212,7 +212,7 @@ def test_a_model_that_ends_in_its_own_softmax_is_right(route, precision, found, 
 
 
 class Masked(torch.nn.Module):
-    """A mask of float32's lowest numbers, constants, and a value that is all zero."""
+    """A mask of float32's lowest numbers, truths, constants, and a value that is all zero."""
 
     def __init__(self):
         super().__init__()
@@ -222,6 +222,7 @@ class Masked(torch.nn.Module):
     def forward(self, x):
         hidden = torch.full((8, 8), torch.finfo(torch.float32).min).triu(1)
         x = self.layer(x)
+        x = x.masked_fill(x > 0.5, 0.25)
         y = torch.softmax(x @ x.transpose(-1, -2) + hidden, -1)
         return self.layer(y @ torch.relu(x)) + torch.relu(-x.abs()) + torch.ones(8)
 
