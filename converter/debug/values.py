@@ -76,7 +76,8 @@ def _lost(got: np.ndarray, expected: np.ndarray) -> str:
     if cut:
         return f"{cut} of {got.size} values are cut off at float16's {FLOAT16_MAX:g}"
     gone = int(((got == 0) & (expected != 0)).sum())
-    return f"{gone} of {got.size} values became zero" if gone * 2 > got.size else ""
+    small = ": below float16's 6e-08" if gone and float(np.max(np.abs(expected[got == 0]))) < 6e-8 else ""
+    return f"{gone} of {got.size} values became zero{small}" if gone * 2 > got.size else ""
 
 
 def arranged(reference: np.ndarray, shape: tuple[int, ...]) -> list[np.ndarray]:
