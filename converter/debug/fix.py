@@ -170,10 +170,11 @@ def _name(value: str, origins: Mapping[str, Origin]) -> str:
 
 def _cost(plain: Path, path: Path, search: _Search) -> str:
     before, after = (sum(f.stat().st_size for f in p.rglob("*") if f.is_file()) for p in (plain, path))
+    end = "; the search ended at its limit, fewer may do" if search.is_over else ""
     casts = [sum(op == "cast" for op in load_model(p).op_types()) for p in (plain, path)]
     return (
         f"found with {search.conversions} conversions; the file has {after:,} bytes instead of {before:,}, "
-        f"and {casts[1]} casts instead of {casts[0]}"
+        f"and {casts[1]} casts instead of {casts[0]}{end}"
     )
 
 
