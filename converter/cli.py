@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from converter.errors import ConverterError, EvaluationError, ManifestError, ValidationError, shared_exit_code
+from converter.errors import (
+    ConverterError,
+    EvaluationError,
+    ManifestError,
+    OutputError,
+    ValidationError,
+    shared_exit_code,
+)
 from converter.model import ComputeUnits
 from converter.signals import StoppedError, stoppable
 from converter.version import __version__
@@ -516,6 +523,93 @@ def _named(inputs: tuple[str, ...]) -> dict[str, Path]:
             raise ManifestError(f"--input {text}: {name or 'the input'} is given twice")
         named[name] = Path(file)
     return named
+
+
+@commands.command(
+    epilog=_examples(
+        "debug resnet50",
+        "debug resnet50 --format mlpackage --route onnx --html where.html",
+        "debug resnet50 --file dist/resnet50/resnet50.mlpackage.zip",
+        "debug resnet50 --fix",
+    )
+)
+@click.argument("model")
+@click.option(
+    "--manifest",
+    type=click.Path(path_type=Path),
+    default="models.yml",
+    show_default=True,
+    help="The manifest that has MODEL.",
+)
+@click.option("--format", type=click.Choice(["mlmodel", "mlpackage"]), help="Only this file.  [default: all of them]")
+@click.option("--route", type=click.Choice(["direct", "onnx"]), help="This route.  [default: as the manifest says]")
+@click.option(
+    "--sample",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Which sample, from 0.  [default: the one with the largest error]",
+)
+@click.option(
+    "--file",
+    type=click.Path(path_type=Path, exists=True),
+    help="Hold this Core ML file against the source, and convert nothing.",
+)
+@click.option("--fix", is_flag=True, help="Look for the fewest operations in float32 with which the gates pass.")
+@click.option("--json", "as_json", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write JSON.")
+@click.option(
+    "--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write a page with plots."
+)
+@_CACHE
+def debug(
+    model: str,
+    manifest: Path,
+    format: Any,
+    route: Any,
+    sample: int | None,
+    file: Path | None,
+    fix: bool,
+    as_json: Path | None,
+    html: Path | None,
+    cache: Path | None,
+) -> int:
+    """Find where a converted model goes wrong: the first operation whose output differs from its source's.
+
+    MODEL is a name in the manifest. Nothing is kept but what --json and --html name.
+    """
+    from converter.debug import debug, lines, page
+    from converter.manifest import read_manifest
+    from converter.plain import to_plain
+
+    if file and (fix or route or format):
+        raise ManifestError("--file takes no --format, --route or --fix: nothing is converted", fix="leave them out")
+    found = []
+    for one in debug(
+        read_manifest(manifest),
+        model,
+        cache=cache or _cache(),
+        say=partial(click.echo, err=True),
+        format=format,
+        route=route,
+        sample=sample,
+        file=file,
+        wants_fix=fix,
+    ):
+        for line in lines(one):
+            click.echo(line)
+        found.append(one)
+    if as_json:
+        _write(as_json, json.dumps([to_plain(one) for one in found], ensure_ascii=False, indent=2) + "\n")
+    if html:
+        _write(html, page(tuple(found)))
+    return ValidationError.exit_code if any(one.first is not None or one.missed for one in found) else 0
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        fix = "name a file in a folder that is there"
+        raise OutputError(f"{path} cannot be written: {error.strerror}", fix=fix) from error
 
 
 @commands.command(

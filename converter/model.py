@@ -188,12 +188,16 @@ class Attachments:
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What to build. A .mlmodel (NeuralNetwork) has no compute precision of its own: it says float32."""
+    """What to build. A .mlmodel (NeuralNetwork) has no compute precision of its own: it says float32.
+
+    `float32_ops` compute in float32 in a float16 model: op types, and names of ops or of what holds them.
+    """
 
     format: Format
     deployment_target: str  # `iOS16`
     compute_precision: Precision
     compute_units: ComputeUnits = "ALL"
+    float32_ops: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -380,6 +384,7 @@ class Attempt:
     contents: Contents | None = None
     error: str = ""
     exit_code: int = 0
+    differs: str = ""  # of one that misses a gate: the first operation that differs from the source, in words
 
     @property
     def passed(self) -> bool:
@@ -390,7 +395,8 @@ class Attempt:
         """What went wrong: an error, or the gates that failed; empty where nothing did."""
         if self.error or self.validation is None:
             return self.error
-        return "\n".join(f"{self.format}, {self.route}: {g.words}" for g in self.validation.gates if not g.passed)
+        missed = [f"{self.format}, {self.route}: {g.words}" for g in self.validation.gates if not g.passed]
+        return "\n".join([*missed, *([self.differs] if missed and self.differs else [])])
 
     @property
     def told(self) -> str:
@@ -608,6 +614,9 @@ class Divergence:
     causes: tuple[Cause, ...] = ()
     suggestion: str = ""
     float32_ops: tuple[str, ...] = ()  # with which the gates pass, where that was looked for
+    stage: Literal["", "export", "conversion", "precision"] = ""  # where `first` goes wrong: torch's ONNX export, ...
+    route: Route | None = None  # None for a file that was not converted here
+    missed: tuple[str, ...] = ()  # the words of the gates that the file misses, over all samples
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -240,6 +240,7 @@ def _attempt(
     from converter.baseline import held_attempt
     from converter.convert import convert
     from converter.convert.given import given
+    from converter.debug import words_of_first
     from converter.package import file_stem
     from converter.package.archive import unzipped
     from converter.validate import validate
@@ -258,6 +259,10 @@ def _attempt(
             attempt = replace(attempt, conversion=conversion)
         with trip.stage("validate", f"{target.format} {route}"):
             validation = validate(source, reference, conversion, model.validation, labelled=files.labelled)
+        if not validation.passed and not validation.causes:
+            with trip.stage("debug", f"{target.format} {route}"):
+                words = words_of_first(source, reference, conversion, model.validation)
+            attempt = replace(attempt, differs=words)
         attempt, notes = held_attempt(replace(attempt, validation=validation), trip.baseline, model.name)
         trip.notes += notes
         attempt = replace(attempt, exit_code=0 if attempt.passed else ValidationError.exit_code)

@@ -22,6 +22,8 @@ ALLOWED = {
     "convert": {"registry"},
     "evaluate": {"registry"},
     "validate": {"evaluate", "manifest", "package", "workers"},
+    # it walks the whole line once more; store, publish and what only prints are none of its business
+    "debug": {"manifest", "load", "convert", "evaluate", "validate", "package"},
     "report": set(),
     "package": {"report", "shards"},  # report.md is one of the files that close a folder
     "publish": {
@@ -42,12 +44,13 @@ ALLOWED = {
     "action": set(),
     "ledger": {"commit", "package", "shards", "manifest"},
     "release": {"commit", "console", "publish", "workflow"},
-    "pipeline": {*STAGES, "baseline", "workers", "console", "ledger", "shards", "store"},
+    "pipeline": {*STAGES, "baseline", "debug", "workers", "console", "ledger", "shards", "store"},
     "predict": {"evaluate", "validate", "report"},
     "ops": {"convert"},
     "cli": {
         *STAGES,
         "evaluate",
+        "debug",
         "pipeline",
         "release",
         "console",

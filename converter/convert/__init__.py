@@ -4,6 +4,7 @@ import os
 import tempfile
 import time
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -74,13 +75,13 @@ def _by_onnx(source: Source, target: Target) -> Any:
     return _lowered(graph, source.interface, target)
 
 
-def _lowered(graph: "Graph", interface: Interface, target: Target, float32_ops: Collection[str] = ()) -> Any:
+def _lowered(graph: "Graph", interface: Interface, target: Target) -> Any:
     """Lower ONNX to a MIL program in its final precision, and write that with no more passes than it needs."""
     from converter.convert.onnx.lower import lower
 
     with quiet():
         inside = app.inside(interface, target)
-        program, passes = lower(graph, interface=inside, target=target, float32_ops=float32_ops)
+        program, passes = lower(graph, interface=inside, target=target)
         try:
             return app.build(program, interface, target, passes=passes)
         except Exception as error:  # coremltools' back ends raise whatever they meet
@@ -127,7 +128,8 @@ def convert_onnx(
     from converter.convert.onnx.prepare import prepare
 
     path = Path(output)
-    target = _target(format, deployment_target, compute_precision, path)
+    wide = (float32_ops,) if isinstance(float32_ops, str) else tuple(float32_ops)
+    target = replace(_target(format, deployment_target, compute_precision, path), float32_ops=wide)
     model = Path(model_or_path) if isinstance(model_or_path, str | os.PathLike) else model_or_path
     if not isinstance(model, Path) and not hasattr(model, "opset_import"):
         raise ConversionError(
@@ -135,7 +137,6 @@ def convert_onnx(
             where=("convert_onnx",),
             fix="give the path of a file, or an onnx.ModelProto (onnx.load, onnx.load_from_string)",
         )
-    float32_ops = {float32_ops} if isinstance(float32_ops, str) else float32_ops
     name = model.name if isinstance(model, Path) else "model"
     graph = prepare(model)
     interface, names = interface_of(graph, shapes)
@@ -154,7 +155,7 @@ def convert_onnx(
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".converting-") as folder:
         fresh = Path(folder) / path.name
         forget()
-        _save(_lowered(graph, interface, target, float32_ops), source, target, fresh)
+        _save(_lowered(graph, interface, target), source, target, fresh)
         if path.is_dir():
             path.rename(Path(folder) / "replaced")
         fresh.replace(path)

@@ -5,7 +5,7 @@ import re
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -129,11 +129,18 @@ def output_types(interface: Interface, target: Target) -> list[Any]:
     return [output_type(*pair) for pair in zip(interface.outputs, output_names(interface, target), strict=True)]
 
 
-def build(model: Any, interface: Interface, target: Target, *, passes: list[str] | None = None) -> Any:
+def build(
+    model: Any,
+    interface: Interface,
+    target: Target,
+    *,
+    passes: list[str] | None = None,
+    wide: Callable[[Any], bool] = lambda operation: False,
+) -> Any:
     """Run coremltools.convert on a torch program or a MIL program; returns its MLModel.
 
     `passes` are the MIL passes to run; None is coremltools' default pipeline. A MIL program is already in its final
-    precision, a torch program gets it from coremltools' own pass.
+    precision, a torch program gets it from coremltools' own pass; operations that are `wide` stay in float32.
     """
     ct = coremltools()
     options: dict[str, Any] = {}
@@ -147,6 +154,8 @@ def build(model: Any, interface: Interface, target: Target, *, passes: list[str]
     if target.format == "mlpackage":
         in_float32 = passes is not None or target.compute_precision == "float32"
         options["compute_precision"] = ct.precision.FLOAT32 if in_float32 else ct.precision.FLOAT16
+        if not in_float32 and target.float32_ops:
+            options["compute_precision"] = ct.transform.FP16ComputePrecision(op_selector=lambda op: not wide(op))
     if interface.classifier:
         options["classifier_config"] = ct.ClassifierConfig(
             class_labels=list(interface.classifier.labels),

@@ -3,6 +3,7 @@
 import contextlib
 import io
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import torch
 
 from converter.convert import interface as app
 from converter.convert.coreml import quiet, way_out, words
+from converter.convert.naming import Names
+from converter.convert.origins import Origin, is_recording, note
 from converter.errors import ConversionError
 from converter.model import Activation, ImageInput, Interface, Range, Source, Target, TensorInput
 
@@ -21,14 +24,46 @@ def convert(source: Source, target: Target) -> Any:
 
     Raises ConversionError with the frontend's own words.
     """
+    names = Names(target.float32_ops)
     try:
         with quiet(), _plainly(), torch.inference_mode(False), torch.no_grad():
-            return app.build(_captured(source), source.interface, target)
+            built = app.build(_captured(source), source.interface, target, wide=partial(_is_named, names))
     except Exception as error:  # Apple's frontend raises whatever its ops raise
         raise ConversionError(
             f"coremltools' torch frontend refused the model: {words(error)}",
             fix=way_out(error, "rewrite what it names with other operators, or take `route: onnx` where that passes"),
         ) from error
+    if is_recording():
+        for op in _every(built._mil_program.functions["main"]):
+            for output in op.outputs:
+                note(output, Origin(op.op_type, _module(op)))
+    if names:
+        for op in _every(built._mil_program.functions["main"]):  # those too that cannot compute in float16 anyway
+            _is_named(names, op)
+        names.refuse_strangers("operation of coremltools' torch frontend")
+    return built
+
+
+def _is_named(names: Names, op: Any) -> bool:
+    """Whether float32_ops names a MIL operation."""
+    if op.op_type in ("const", "cast"):
+        return False
+    return names.holds(op.op_type, (op.name, *(output.name for output in op.outputs)), _module(op))
+
+
+def _module(op: Any) -> str:
+    """The path of the torch module that a MIL operation comes from, as far as coremltools knows it."""
+    from coremltools.converters.mil.mil.scope import ScopeSource
+
+    scope = op.scopes.get(ScopeSource.TORCHSCRIPT_MODULE_NAME, [])
+    return ".".join(scope[1:-1])  # between WithInterface's own attribute and the value's name
+
+
+def _every(block: Any) -> Iterator[Any]:
+    for op in block.operations:
+        yield op
+        for inner in op.blocks:
+            yield from _every(inner)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from converter.evaluate.mil.program import Program
 from converter.evaluate.not_finite import Look, NotFinite
 from converter.evaluate.pipeline import KINDS, Pipeline
 from converter.evaluate.suppression import Suppression
+from converter.evaluate.wiring import Wire
 from converter.model import Activation, Precision
 
 State = dict[str, list[torch.Tensor]]
@@ -33,6 +34,8 @@ class Executor(Protocol):
     def activation_input(self, name: str) -> tuple[str, str] | None: ...
 
     def op_types(self) -> Iterable[str]: ...
+
+    def wiring(self) -> Iterable[Wire]: ...
 
     def value_names(self) -> set[str]: ...
 
@@ -143,6 +146,10 @@ class EvaluatedModel:
     def op_types(self) -> Iterable[str]:
         """The type of every operation or layer, in order."""
         return self._executor.op_types()
+
+    def wiring(self) -> tuple[Wire, ...]:
+        """The operations or layers in the order in which they run, and what each reads; a pipeline shows none."""
+        return () if isinstance(self._executor, Pipeline) else tuple(self._executor.wiring())
 
     def value_names(self) -> set[str]:
         """Everything that `outputs` of predict may name."""

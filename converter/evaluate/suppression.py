@@ -12,6 +12,7 @@ from torch import Tensor
 from converter.errors import EvaluationError
 from converter.evaluate.limits import KERNEL_ERRORS, check_size
 from converter.evaluate.not_finite import Look
+from converter.evaluate.wiring import Wire
 
 
 class Suppression:
@@ -81,6 +82,10 @@ class Suppression:
     def activation_input(self, name: str) -> tuple[str, str] | None:
         """None: confidences are picked here, not computed."""
         return None
+
+    def wiring(self) -> Iterable[Wire]:
+        """None: there is nothing to look into."""
+        return ()
 
     def value_names(self) -> set[str]:
         """The two outputs."""

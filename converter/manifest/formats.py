@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from converter.manifest.record import Fault, Record, kind_of
+from converter.manifest.record import Fault, Line, Record, kind_of
 from converter.manifest.sources import File, FileRef
 from converter.model import ComputeUnits, Format, MlmodelTarget, MlpackageTarget, Precision, Target
 
@@ -55,8 +55,16 @@ class MlpackageOptions(_Options):
     deployment_target: MlpackageTarget = Field("iOS16", description="Oldest system that the file must run on.")
     compute_precision: Precision = Field("float16", description="Precision of the arithmetic inside the model.")
     compute_units: ComputeUnits = Field("ALL", description="What Core ML may run the model on.")
+    float32_ops: tuple[Line, ...] = Field(
+        (),
+        description="What computes in float32 in a float16 model: op types (Softmax), modules (encoder.layer.0), or "
+        "names of single ops.",
+    )
 
     def rules(self) -> Iterator[Fault]:
+        if self.float32_ops and self.compute_precision == "float32":
+            fix = "take float32_ops out, or write compute_precision: float16"
+            yield Fault(("float32_ops",), "everything is in float32 already", fix)
         yield from self._given(".mlpackage", ".mlpackage.zip")
 
 
@@ -105,6 +113,7 @@ class MlpackageFormat(Record):
             deployment_target=options.deployment_target,
             compute_precision=options.compute_precision,
             compute_units=options.compute_units,
+            float32_ops=options.float32_ops,
         )
 
 

@@ -31,6 +31,7 @@ _RECORDS = {
 _SECOND_GUESSES = {
     "<<": "merge keys are not read; what all models share belongs in `defaults`",
     "compute_precision": "a .mlmodel has no compute precision of its own; build mlpackage to choose one",
+    "float32_ops": "a .mlmodel has no compute precision of its own; build mlpackage to choose it by op",
 }
 
 
@@ -142,7 +143,7 @@ def _unknown_key(name: str, record: type[BaseModel] | None) -> tuple[str, str]:
     problem = f"there is no key `{name}` here"
     if record is None:
         return problem, "take it out"
-    if name == "<<" or (name == "compute_precision" and record.__name__ == "MlmodelOptions"):
+    if name == "<<" or (name in _SECOND_GUESSES and record.__name__ == "MlmodelOptions"):
         return problem, _SECOND_GUESSES[name]
     below = [
         f"`{field.alias or key}`"

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from converter.debug import debug, lines
 from converter.errors import shared_exit_code
 from converter.manifest.read import read_manifest
 from converter.pipeline import build
@@ -66,6 +67,15 @@ def test_the_readme_shows_what_is_said_of_each(records, folder):
         assert f"cause: {cause}: " in text
         said = records[name].attempts[0].validation.causes[0].words
         assert said.split(":")[0] in text
+
+
+@pytest.mark.parametrize("name", CAUSES)
+def test_debug_names_the_cause_and_reports_no_bug_of_the_conversion(folder, tmp_path, name):
+    for found in debug(read_manifest(folder / "models.yml"), name, cache=tmp_path, say=lambda said: None):
+        assert [cause.name for cause in found.causes] == [CAUSES[name]]
+        told = "\n".join(lines(found))
+        assert f"cause: {CAUSES[name]}: {found.causes[0].words}" in told
+        assert "report" not in told
 
 
 def test_an_overflow_is_named_with_the_operation_where_it_begins(records):

@@ -235,6 +235,10 @@ WRONG = [
     (model("formats: [mlmodle]"), "4:15", "did you mean mlmodel?"),
     (model("formats: [mlmodel, mlmodel]"), "4:24", "mlmodel is asked for twice"),
     (model("formats: [{mlmodel: {compute_precision: float32}}]"), "4:26", "a .mlmodel has no compute precision of its own"),
+    (model("formats: [{mlmodel: {float32_ops: [Relu]}}]"), "4:26", "a .mlmodel has no compute precision of its own"),
+    (model("formats: [{mlpackage: {float32_ops: Relu}}]"), "4:41", "a list is expected"),
+    (model('formats: [{mlpackage: {float32_ops: [""]}}]'), "4:42", ""),
+    (model("formats: [{mlpackage: {float32_ops: [Relu], compute_precision: float32}}]"), "4:41", "everything is in float32 already"),
     (model("formats: [{mlmodel: {deployment_target: iOS15}}]"), "4:45", "a .mlpackage iOS15 and later"),
     (model("formats: [{mlpackage: {deployment_target: iOS14}}]"), "4:47", "a .mlmodel older ones"),
     (model("formats: [{mlpackage: {compute_units: GPU}}]"), "4:43", "ALL, CPU_ONLY, CPU_AND_GPU or CPU_AND_NE"),
@@ -464,6 +468,12 @@ def test_targets_have_the_formats_defaults(read) -> None:
     mlmodel, mlpackage = read(model()).models[0].targets
     assert (mlmodel.deployment_target, mlmodel.compute_precision) == ("iOS13", "float32")
     assert (mlpackage.deployment_target, mlpackage.compute_precision) == ("iOS16", "float16")
+    assert mlpackage.float32_ops == ()
+
+
+def test_a_target_has_the_ops_that_stay_in_float32(read) -> None:
+    (target,) = read(model("formats: [{mlpackage: {float32_ops: [Softmax, encoder.layer.0]}}]")).models[0].targets
+    assert target.float32_ops == ("Softmax", "encoder.layer.0")
 
 
 def test_a_manifest_that_is_not_there_names_the_one_that_is(repository: Path) -> None:

@@ -53,6 +53,10 @@ CHANGES = {
     "a size": (said("size: 8", "size: 16"), {"made"}),
     "a label's file": (said("labels: labels.txt", "labels: [cat, dog]"), {"made"}),
     "formats": (said("formats: [mlmodel]", "formats: [mlpackage]"), {"made"}),
+    "an op in float32": (
+        said("formats: [mlmodel]", "formats: [mlmodel, {mlpackage: {float32_ops: [Relu]}}]"),
+        {"made"},
+    ),
     "the weights' name": (said("DEFAULT", "IMAGENET1K_V1"), {"seen"}),
     "a default": (said("author: somebody", "author: nobody"), ALL),
     "a name": (said("name: seen", "name: looked"), {"seen"}),

@@ -19,6 +19,7 @@ from converter.evaluate.limits import KERNEL_ERRORS
 from converter.evaluate.mapped import Mapped
 from converter.evaluate.not_finite import Look
 from converter.evaluate.proto import NeuralNetwork_pb2
+from converter.evaluate.wiring import Wire
 from converter.registry import Op
 
 _KINDS = ("neuralNetwork", "neuralNetworkClassifier", "neuralNetworkRegressor")
@@ -140,6 +141,11 @@ class Network:
     def op_types(self) -> Iterable[str]:
         """The layers' types in order, nested networks' after the layer that holds them."""
         return _kinds(self._layers)
+
+    def wiring(self) -> Iterable[Wire]:
+        """The layers in order, those of nested networks in the layer that holds them."""
+        for layer in self._layers:
+            yield Wire(layer.kind, layer.name, tuple(sorted(layer.reads)), tuple(layer.outputs))
 
     def activation_input(self, name: str) -> tuple[str, str] | None:
         """If `name` is computed by a softmax or sigmoid: the value before it, and "softmax" or "sigmoid"; else None.

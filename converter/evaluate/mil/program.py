@@ -12,6 +12,7 @@ from converter.evaluate.mil.reader import Body, Constant, Name, Reader
 from converter.evaluate.mil.routine import Routine, prepared, typed
 from converter.evaluate.mil.types import OtherType, TensorType, value_type
 from converter.evaluate.not_finite import Look
+from converter.evaluate.wiring import Wire
 from converter.model import Precision
 
 OPSETS = {"CoreML5": 15, "CoreML6": 16, "CoreML7": 17, "CoreML8": 18, "CoreML9": 26}
@@ -115,6 +116,12 @@ class Program:
     def op_types(self) -> Iterable[str]:
         """The type of each operation, constants left out."""
         return _op_types(self._body)
+
+    def wiring(self) -> Iterable[Wire]:
+        """The operations in order, those of blocks in the operation that holds them."""
+        for step in self._body.steps:
+            inputs = sorted(step.uses - self._body.constants.keys())
+            yield Wire(step.op_type, step.name, tuple(inputs), tuple(name for name, _ in step.outputs))
 
     def value_names(self) -> set[str]:
         """Every value that a run computes and `wanted` may name."""

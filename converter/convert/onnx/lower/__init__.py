@@ -1,12 +1,12 @@
 """A prepared graph to a MIL program."""
 
-from collections.abc import Collection
 from typing import Any
 
 from converter.convert.coreml import empty_function, empty_program
+from converter.convert.naming import Names, module_path
 from converter.convert.onnx.graph import Graph, every
 from converter.convert.onnx.lower.boundary import entry, interface_of, name_outputs, placeholder, reserve_names
-from converter.convert.onnx.lower.lowering import Lowering, is_named
+from converter.convert.onnx.lower.lowering import Lowering
 from converter.convert.onnx.lower.passes import passes_for
 from converter.convert.onnx.lower.targets import way_out
 from converter.convert.onnx.prepare import bound_inputs, match_inputs
@@ -16,27 +16,20 @@ from converter.model import Interface, Target
 __all__ = ["interface_of", "lower"]
 
 
-def lower(
-    graph: Graph, *, interface: Interface | None, target: Target, float32_ops: Collection[str] = ()
-) -> tuple[Any, list[str]]:
+def lower(graph: Graph, *, interface: Interface | None, target: Target) -> tuple[Any, list[str]]:
     """Build the MIL program of a prepared graph, and name the passes that it still needs.
 
     The program's inputs are the interface's, in its order: float32 (an image after Core ML's `pixel * scale - mean`,
     [1, C, H, W]), float16 or int32; its outputs have the interface's names and types. Without an interface the graph's
-    own names are kept, made valid. `float32_ops` are op types and names of nodes (or of what holds them, `/encoder`)
-    that compute in float32 whatever the target's precision. Raises UnsupportedOpsError naming every node that cannot be
-    lowered.
+    own names are kept, made valid. Raises UnsupportedOpsError naming every node that cannot be lowered.
     """
     declared, interface = interface, interface or interface_of(graph)[0]
     precision = "fp16" if target.compute_precision == "float16" else "fp32"
-    strangers = [name for name in float32_ops if not any(is_named(node, {name}) for node in every(graph.nodes))]
-    if strangers:
-        raise ConversionError(
-            f"float32_ops names {', '.join(map(repr, strangers))}, and no node that is left to run has such an op type "
-            "or name",
-            fix="take an op type (`Softmax`), a node's name (`/encoder/0/Softmax`) or its beginning (`/encoder/0`)",
-        )
-    lowering = Lowering(graph, precision, names=reserve_names(interface), float32_ops=float32_ops)
+    names = Names(target.float32_ops)
+    for node in every(graph.nodes):
+        names.holds(node.op_type, (node.name, *node.outputs), module_path(node.name))
+    names.refuse_strangers("node that is left to run")
+    lowering = Lowering(graph, precision, names=reserve_names(interface), float32_ops=names)
     given = match_inputs(graph.inputs, interface)
     if declared is not None:
         bound_inputs({name: graph.types[name] for name in graph.inputs}, interface)

@@ -1,12 +1,13 @@
 """Nodes to operations of MIL, one by one: the only place that knows nodes."""
 
 from collections import ChainMap
-from collections.abc import Collection, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from converter.convert.naming import Names, module_path
 from converter.convert.onnx import builder
 from converter.convert.onnx.builder import Body, NotConstant, Operand, Unsupported, Var, mb, mil_dtype
 from converter.convert.onnx.graph import Graph, Node, Subgraph, every
@@ -16,17 +17,13 @@ from converter.convert.onnx.lower.float32 import nodes_in_float32
 from converter.convert.onnx.lower.support import Support, examined, refused, unsupported
 from converter.convert.onnx.sizes import pinned
 from converter.convert.onnx.views import Shaped, View, tensor
+from converter.convert.origins import Origin, note
 from converter.errors import ConversionError
 from converter.registry import BindError, Parameter
 
 
 class _BrokenError(Exception):
     """A subgraph holds nodes that cannot be lowered and that nothing can stand in for."""
-
-
-def is_named(node: Node, names: Collection[str]) -> bool:
-    """Whether one of the names is the node's op type, its own name, or the beginning of it up to a slash."""
-    return any(name in (node.op_type, node.name) or node.name.startswith(f"{name}/") for name in names)
 
 
 @dataclass
@@ -40,7 +37,7 @@ class Lowering:
     unknown: set[str] = field(default_factory=set)  # values that nothing can stand in for
     cause: Exception | None = None  # of the first refusal that is not ours
     names: dict[str, str] = field(default_factory=dict)  # of constants, and what they stand for
-    float32_ops: Collection[str] = ()  # op types, and names of nodes or of what holds them
+    float32_ops: Names = field(default_factory=Names)
     wide: dict[str, Var] = field(default_factory=dict)  # results of float32 nodes before they were rounded
     neighbours: frozenset[str] = frozenset()  # first outputs of nodes that others ask to compute in float32
 
@@ -118,7 +115,7 @@ class Lowering:
 
     def _lower(self, node: Node) -> dict[str, Shaped]:
         wide = self.precision == "fp16" and (
-            is_named(node, self.float32_ops)
+            self.float32_ops.holds(node.op_type, (node.name, *node.outputs), module_path(node.name))
             or node.outputs[0] in self.neighbours
             or any(
                 builder.needs_float32(self.graph.constants[name])
@@ -157,8 +154,10 @@ class Lowering:
         for name, value in zip(node.outputs, results, strict=False):
             if not name:
                 continue
+            note(value, Origin(node.op_type, node.name, name))
             if wide:
                 value = self._narrowed(name, value)
+                note(value, Origin(node.op_type, node.name, name))
             outputs[name] = self._checked(node, name, value)
         return outputs
 

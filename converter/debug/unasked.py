@@ -1,0 +1,48 @@
+"""What a run says by itself of a model that misses a gate: the first operation that differs."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from converter.debug.look import Case, look, look_at_file
+from converter.debug.words import summary
+from converter.evaluate import load_model
+from converter.model import Conversion, Reference, Source
+
+if TYPE_CHECKING:
+    from converter.manifest.schema import ValidationOptions
+
+SMALL_BYTES = 64 << 20  # of the file
+SMALL_VALUES_BYTES = 256 << 20  # of the values inside for one sample
+SMALL_OPS = 3000
+
+
+def words_of_first(source: Source, reference: Reference, conversion: Conversion, options: "ValidationOptions") -> str:
+    """The first operation that differs in a converted file that misses a gate, or how to ask for it.
+
+    Large models are left to the command: this runs unasked. It is bounded by what the model is, not by the clock, so
+    that a slow machine says the same.
+    """
+    ask = f"`debug {source.name} --format {conversion.target.format} --route {conversion.route}` looks for the first "
+    ask += "operation that differs"
+    if _weight(conversion.path) > SMALL_BYTES or _ops(conversion.path) > SMALL_OPS:
+        return ask
+    case = Case.of(source, reference, options, max_bytes=SMALL_VALUES_BYTES)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            if conversion.route == "given":
+                found = look_at_file(case, conversion.path, conversion.target.compute_precision)
+            else:
+                found = look(case, conversion.route, conversion.target, Path(folder), conversion=conversion)
+    except Exception:  # noqa: BLE001  the gate's own words stand whatever the libraries raise; this only adds to them
+        return ask
+    return f"{summary(found)}: {'; '.join(found.culprits)}" if found.culprits else summary(found)
+
+
+def _ops(path: Path) -> int:
+    return sum(1 for _ in load_model(path).op_types())
+
+
+def _weight(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
