@@ -103,7 +103,7 @@ def build(model: "Model", folder: Path, cache: Path, tell: Tell) -> ModelRecord:
     from converter.load import attachments, load
     from converter.package import package
     from converter.report import render_card
-    from converter.validate import reference_of, store
+    from converter.validate import reference_of, shown_samples, store
 
     trip = _Trip(tell)
     source: Source | None = None
@@ -115,7 +115,8 @@ def build(model: "Model", folder: Path, cache: Path, tell: Tell) -> ModelRecord:
             reference = reference_of(source, files, seeds=model.validation.seeds)
         for target in model.targets:
             trip.attempts += _attempts(model, source, reference, target, folder, trip)
-        record = _record(model, source, trip)
+        validations = [a.validation for a in trip.attempts if a.validation]
+        record = replace(_record(model, source, trip), samples=shown_samples(reference, source.interface, validations))
         if not record.passed:
             return record
         with trip.stage("package"), writing(folder):
@@ -184,7 +185,7 @@ def _attempt(
 ) -> Attempt:
     from converter.convert import convert
     from converter.package import file_stem
-    from converter.validate import validate
+    from converter.validate import contents, validate
 
     path = folder / f"{file_stem(model.name, route, () if model.is_auto else model.routes)}.{target.format}"
     attempt = Attempt(route=route, format=target.format)
@@ -194,6 +195,7 @@ def _attempt(
             attempt = replace(attempt, conversion=convert(source, route, target, path))
         with trip.stage("validate", f"{target.format} {route}"):
             assert attempt.conversion
+            attempt = replace(attempt, contents=contents(path))
             validation = validate(source, reference, attempt.conversion, model.validation)
         code = 0 if validation.passed else ValidationError.exit_code
         attempt = replace(attempt, validation=validation, exit_code=code)

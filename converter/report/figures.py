@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar, Literal, NamedTuple
 
-from converter.model import Artifact, Attempt, CheckedFile, ModelRecord, Target, Validation
+from converter.model import Artifact, Attempt, CheckedFile, ComputeUnits, Gate, ModelRecord, Target, Validation
 
 # The first systems that run a deployment target's files.
 _SYSTEMS = {
@@ -16,7 +16,10 @@ _SYSTEMS = {
     "iOS18": "iOS 18, macOS 15, tvOS 18, watchOS 11",
     "iOS26": "iOS 26, macOS 26, tvOS 26, watchOS 26",
 }
+_UNITS = {"CPU_ONLY": "CPU", "CPU_AND_GPU": "CPU and GPU", "CPU_AND_NE": "CPU and Neural Engine", "ALL": "all units"}
 _NOTHING = "–"
+
+_SHARES = ("top1", "top5", "min_accuracy", "max_accuracy_drop", "mean_iou", "map")
 
 Justify = Literal["left", "right"]
 
@@ -177,3 +180,47 @@ def seconds(value: float) -> str:
 def runs_on(target: Target) -> str:
     """The first systems that run the file: `iOS 16, macOS 13, tvOS 16, watchOS 9`."""
     return _SYSTEMS[target.deployment_target]
+
+
+def units(compute_units: ComputeUnits) -> str:
+    """`CPU_AND_NE` as people say it."""
+    return _UNITS[compute_units]
+
+
+def milliseconds(value_s: float) -> str:
+    """A duration that is short: three digits, in ms or s."""
+    if value_s >= 1:
+        return f"{value_s:.3g} s" if value_s < 1000 else f"{value_s:,.0f} s"
+    shown = f"{1000 * value_s:.3g}"
+    return f"{shown} ms" if "e" not in shown else f"{1000 * value_s:.0f} ms"
+
+
+def base(path: str) -> str:
+    """A file's name as people get it, without its folder."""
+    return path.rpartition("/")[2]
+
+
+def files(record: ModelRecord) -> dict[str, Attempt]:
+    """The model files of dist by their path, and the attempts that became them."""
+    found = ((artifact_of(record, attempt), attempt) for attempt in record.attempts)
+    return {file.path: attempt for file, attempt in found if file}
+
+
+def closest(validation: Validation | None) -> Gate | None:
+    """The gate that says most: the first that is missed, else the PSNR with the least to spare, else any."""
+    gates = validation.gates if validation else ()
+    missed = [gate for gate in gates if not gate.passed]
+    psnrs = sorted((gate for gate in gates if gate.name == "psnr_db"), key=lambda gate: gate.measured - gate.limit)
+    return next(iter((*missed, *psnrs, *gates)), None)
+
+
+def measured(name: str, value: float) -> str:
+    """A gate's number, measured or asked for, in its own unit."""
+    if name in _SHARES:
+        return share(value)
+    return psnr(value) if name == "psnr_db" else number(value)
+
+
+def bound(gate: Gate) -> str:
+    """What a gate asks for: `≥ 35.0 dB`."""
+    return f"{'≤' if 'at most' in gate.words else '≥'} {measured(gate.name, gate.limit)}"

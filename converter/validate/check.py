@@ -15,11 +15,13 @@ from converter.model import (
     Gate,
     Interface,
     OutputMetrics,
+    Plot,
     Precision,
+    Ranking,
     Reference,
     Validation,
 )
-from converter.validate import metrics
+from converter.validate import metrics, shown
 from converter.validate.doubts import doubts, shown_name
 from converter.validate.engines import Answer, Engine, ask
 from converter.validate.gates import Gates, accuracy_gates, at_most, output_gates
@@ -80,6 +82,8 @@ def judge(
     """Apply the gates to what a saved model answered; `precision` is what it computes in."""
     started = time.monotonic()
     found: list[OutputMetrics] = []
+    plots: list[Plot] = []
+    rankings: tuple[Ranking, ...] = ()
     verdicts: list[Gate] = []
     notes = list(doubts(reference, interface, gates.psnr_limit_db(precision, interface.outputs[0])))
     for index, output in enumerate(interface.outputs):
@@ -91,6 +95,9 @@ def judge(
         except ConverterError as error:
             raise error.within("validate", answers.engine, f"output {shown_name(interface, index)}") from None
         found.append(measured)
+        plots.append(shown.plot(compared.name, compared.on, compared.expected, compared.given))
+        if index == 0:
+            rankings = _rankings(compared, reference, answers, interface, limit_db, gates)
         notes += [compared.note] if compared.note else []
         problem = _non_finite(compared, reference)
         verdicts += output_gates(measured, gates, limit_db, problem=problem)
@@ -111,7 +118,13 @@ def judge(
         reference_accuracy=reference_right / count if count else None,
         seconds=answers.seconds + time.monotonic() - started,
         notes=tuple(notes),
+        plots=tuple(plot for _, plot in sorted(zip(found, plots, strict=True), key=_worst_first)[: shown.PLOTS]),
+        rankings=rankings,
     )
+
+
+def _worst_first(pair: tuple[OutputMetrics, Plot]) -> float:
+    return pair[0].psnr_db
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,10 +228,7 @@ def _measure(compared: _Compared, limit_db: float, gates: Gates) -> OutputMetric
     top1, top5, near_ties = None, None, 0
     if compared.classes is not None:
         drifts = [metrics.allowed_drift(expected, limit_db, gates.max_abs_error) for expected in compared.expected]
-        agreements = [
-            metrics.top1_agreement(expected, named, drift) if named >= 0 else "different"
-            for expected, named, drift in zip(compared.expected, compared.classes, drifts, strict=True)
-        ]
+        agreements = _agreements(compared, drifts)
         near_ties = agreements.count("near tie")
         top1 = 1 - agreements.count("different") / len(agreements)
         top5 = float(np.mean([metrics.top5_agreement(*pair, d) for pair, d in zip(pairs, drifts, strict=True)]))
@@ -232,6 +242,38 @@ def _measure(compared: _Compared, limit_db: float, gates: Gates) -> OutputMetric
         top1_agreement=top1,
         top5_agreement=top5,
         near_ties=near_ties,
+    )
+
+
+def _agreements(compared: _Compared, drifts: Sequence[float]) -> list[metrics.Agreement]:
+    return [
+        metrics.top1_agreement(expected, named, drift) if named >= 0 else "different"
+        for expected, named, drift in zip(compared.expected, compared.classes or (), drifts, strict=True)
+    ]
+
+
+def _rankings(
+    compared: _Compared, reference: Reference, answers: Answers, interface: Interface, limit_db: float, gates: Gates
+) -> tuple[Ranking, ...]:
+    """The first classes of some samples, of an output that holds one score for each class."""
+    if compared.classes is None or any(values.size != values.shape[-1] for values in compared.expected if values.ndim):
+        return ()
+    classifier, name = interface.classifier, interface.outputs[0].name
+    activation = (classifier and classifier.activation) or reference.scores_activation
+    expected = [activated(values, activation) if activation else values for values in compared.expected]
+    drifts = [metrics.allowed_drift(values, limit_db, gates.max_abs_error) for values in compared.expected]
+    agreements = _agreements(compared, drifts)
+    count = max(values.size for values in expected)
+    labels = classifier.labels if classifier else tuple(map(str, range(count)))
+    return tuple(
+        shown.ranking(
+            reference.samples[index].name,
+            expected[index],
+            answers.samples[index].values[name],
+            labels,
+            agreements[index],
+        )
+        for index in shown.chosen(reference.samples, agreements)
     )
 
 
