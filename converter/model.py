@@ -276,7 +276,7 @@ class Plot:
     on: Literal["values", "before softmax", "before sigmoid", "probabilities"]
     values: int
     equal: int
-    non_finite: int  # of the candidate; in neither `errors` nor `cells`
+    non_finite: int  # NaN or infinite on a side; in neither `errors` nor `cells`
     errors: tuple[int, ...]
     low: float
     high: float

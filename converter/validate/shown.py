@@ -55,7 +55,7 @@ def plot(output: str, on: On, expected: Sequence[np.ndarray], given: Sequence[np
 
 def _finite(expected: np.ndarray, given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     reference, candidate = metrics.pair(expected, given)
-    finite = np.isfinite(candidate)
+    finite = np.isfinite(reference) & np.isfinite(candidate)
     return reference[finite], candidate[finite]
 
 

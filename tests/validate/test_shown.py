@@ -50,11 +50,11 @@ def test_equal_values_lie_on_the_diagonal_from_end_to_end():
 
 def test_an_outlier_is_drawn_however_many_values_are_right():
     expected = np.linspace(0, 1, 5000)
-    given = expected + np.random.default_rng(0).normal(0, 0.1, 5000)
+    given = np.clip(expected + np.random.default_rng(0).uniform(-0.2, 0.2, 5000), 0, 1)
     given[0] = 1.0
     cells = plot(expected, given).cells.split()
     assert len(cells) == 160
-    assert any(cell.startswith("0,") and int(cell[2:]) > 50 for cell in cells)
+    assert "0,99" in cells
 
 
 def test_a_candidate_far_off_does_not_hide_the_references_range():
@@ -72,7 +72,7 @@ def test_a_ranking_has_the_first_classes_of_both_in_the_references_order():
     expected = np.array([[0.30, 0.20, 0.15, 0.12, 0.10, 0.08, 0.05]])
     given = np.array([0.01, 0.20, 0.15, 0.12, 0.10, 0.08, 0.34])
     ranked = shown.ranking("a.jpg", expected, given, list("abcdefg"), "different")
-    assert ranked.labels == ("a", "b", "c", "d", "e", "f", "g")
+    assert ranked.labels == ("a", "b", "c", "d", "e", "g")
     assert (ranked.reference[0], ranked.candidate[0]) == (0.30, 0.01)
 
 
