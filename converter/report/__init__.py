@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from converter.model import Attempt, BuildRecord, ImageInput, ModelRecord
 from converter.report import figures
+from converter.report.changes import changes
 from converter.report.interface import crop, features, scale, type_words
 from converter.report.markdown import Markdown, block, code, escape
 
@@ -16,9 +17,20 @@ if TYPE_CHECKING:
 __all__ = ["render_card", "render_report"]
 
 
-def render_report(record: BuildRecord) -> str:
-    """report.md: a table of all files, then each model with what was tried, its gates, interface and sources."""
-    return _environment().get_template("report.md.j2").render(record=record, lines=figures.lines(record.models))
+def render_report(record: BuildRecord, previous: BuildRecord | None = None) -> str:
+    """report.md: a table of all files, then each model with what was tried, its gates, interface and sources.
+
+    It says what changed since `previous`.
+    """
+    return (
+        _environment()
+        .get_template("report.md.j2")
+        .render(
+            record=record,
+            lines=figures.lines(record.models),
+            changes=changes(record, previous) if previous else None,
+        )
+    )
 
 
 def render_card(record: ModelRecord) -> str:
@@ -55,9 +67,11 @@ def _environment() -> "Environment":
         keep_trailing_newline=True,
     )
     filters: dict[str, Any] = {
+        "base": figures.base,
         "block": block,
         "code": code,
         "name": lambda path: path.rpartition("/")[2],
+        "milliseconds": figures.milliseconds,
         "number": figures.number,
         "plain": Markdown,  # of valid names, in code
         "psnr": figures.psnr,
@@ -66,6 +80,7 @@ def _environment() -> "Environment":
         "share": figures.share,
         "size": figures.size,
         "type": type_words,
+        "units": figures.units,
         "vector": lambda values: ", ".join(figures.number(value) for value in values),
     }
     environment.filters |= filters
@@ -77,6 +92,7 @@ def _environment() -> "Environment":
         "measured": figures.measured,
         "outcome": figures.outcome,
         "scale": scale,
+        "why": figures.why,
     }
     return environment
 

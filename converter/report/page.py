@@ -35,6 +35,7 @@ DETAILED = 250
 
 _OPEN = 6  # models up to which answers and plots are unfolded
 _PIXEL_ART = 64  # pictures up to this are enlarged with hard edges
+_PICTURE = re.compile(r"data:image/(png|jpeg);base64,[A-Za-z0-9+/=]+")
 _POLICY = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'"
 _TEMPLATES = Path(__file__).parent / "templates"
 _DEVICES = ("CPU", "GPU", "Neural Engine")
@@ -64,6 +65,10 @@ class Answer(NamedTuple):
     verdict: str
 
     @property
+    def picture(self) -> str:
+        return self.sample.picture if _PICTURE.fullmatch(self.sample.picture) else ""
+
+    @property
     def is_pixels(self) -> bool:
         return max(self.sample.size) <= _PIXEL_ART
 
@@ -75,6 +80,13 @@ class Judged(NamedTuple):
     short: str
     engine: str
     validation: Validation
+
+
+class Checker(NamedTuple):
+    """A machine that checked files later, and what with."""
+
+    machine: str
+    versions: str
 
 
 class Drawing(NamedTuple):
@@ -132,10 +144,20 @@ def render_page(record: BuildRecord, previous: BuildRecord | None = None) -> str
             detailed=detailed,
             is_open=len(sections) <= _OPEN,
             changes=changes(record, previous) if previous else None,
+            checkers=_checkers(record),
             style=_safe(style),
             policy=f"{_POLICY}; style-src 'sha256-{digest}'",
         )
     )
+
+
+def _checkers(record: BuildRecord) -> list[Checker]:
+    """Each once, however many shards it checked."""
+    found = (
+        Checker(check.machine, ", ".join(f"{name} {version}" for name, version in sorted(check.versions.items())))
+        for check in record.checks
+    )
+    return list(dict.fromkeys(found))
 
 
 def _anchors(record: BuildRecord) -> Iterator[str]:

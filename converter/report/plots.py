@@ -4,6 +4,7 @@ Numbers and our own words only; nothing that a user wrote is drawn.
 """
 
 import math
+import re
 from collections.abc import Iterator
 
 from converter.model import Gate, Plot
@@ -83,7 +84,7 @@ def _counts(plot: Plot) -> Iterator[str]:
 def scatter(plot: Plot) -> str:
     """The candidate's values over the reference's; where both agree they lie on the diagonal."""
     # A dot is a line of no length with round ends.
-    dots = "".join(f"M{x} {99 - int(y)}h0" for x, y in (cell.split(",") for cell in plot.cells.split()))
+    dots = "".join(f"M{x} {99 - y}h0" for x, y in _cells(plot))
     low, high = figures.number(plot.low), figures.number(plot.high)
     words = f"The file's values over the source's, both from {low} to {high}: {_off_diagonal(plot)}."
     return (
@@ -94,8 +95,12 @@ def scatter(plot: Plot) -> str:
     )
 
 
+def _cells(plot: Plot) -> list[tuple[int, int]]:
+    return [(int(x), int(y)) for x, y in re.findall(r"\b(\d{1,2}),(\d{1,2})\b", plot.cells)]
+
+
 def _off_diagonal(plot: Plot) -> str:
-    off = max((abs(int(x) - int(y)) for x, y in (cell.split(",") for cell in plot.cells.split())), default=0)
+    off = max((abs(x - y) for x, y in _cells(plot)), default=0)
     return "all lie on the diagonal" if off <= 1 else f"the furthest lies {off} % of the range off the diagonal"
 
 
