@@ -116,7 +116,8 @@ def build(model: "Model", folder: Path, cache: Path, tell: Tell) -> ModelRecord:
         for target in model.targets:
             trip.attempts += _attempts(model, source, reference, target, folder, trip)
         validations = [a.validation for a in trip.attempts if a.validation]
-        record = replace(_record(model, source, trip), samples=shown_samples(reference, source.interface, validations))
+        samples = shown_samples(reference, source.interface, validations, pictures=model.validation.show_pictures)
+        record = replace(_record(model, source, trip), samples=samples)
         if not record.passed:
             return record
         with trip.stage("package"), writing(folder):

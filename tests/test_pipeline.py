@@ -136,7 +136,14 @@ def test_a_model_comes_out_in_both_formats_through_both_routes_twice_the_same(re
         "tiny.md",
         "tiny.references.npz",
     ]
-    assert sorted(p.name for p in dist.iterdir()) == [".lock", "SHA256SUMS", "build.json", "report.html", "report.md", "tiny"]
+    assert sorted(p.name for p in dist.iterdir()) == [
+        ".lock",
+        "SHA256SUMS",
+        "build.json",
+        "report.html",
+        "report.md",
+        "tiny",
+    ]
     subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=tmp_path / "public", check=True)
 
     record = json.loads((dist / "build.json").read_text())

@@ -13,7 +13,7 @@ from pydantic import Field, PrivateAttr, Tag
 from converter.manifest.features import Classifier, Image, ImageRange, Input, Normalize, Output, Tensor
 from converter.manifest.formats import FormatsField, MlmodelFormat, MlmodelOptions, MlpackageFormat, MlpackageOptions
 from converter.manifest.publish import DirectoryPublish, GithubOptions, GithubPublish, PublishTarget
-from converter.manifest.record import MODEL_NAME, Fault, Float, Int, Key, Record, Text, by_shape
+from converter.manifest.record import MODEL_NAME, Bool, Fault, Float, Int, Key, Record, Text, by_shape
 from converter.manifest.s3 import S3Options, S3Publish
 from converter.manifest.sources import (
     ExportedSource,
@@ -116,6 +116,9 @@ class ValidationOptions(Record):
         None,
         description="Labelled set with an accuracy gate: an .npz with an array per input and `labels`, or a "
         "folder of pictures per class.",
+    )
+    show_pictures: Bool = Field(
+        True, description="Whether report.html, which is published, shows small pictures of some samples."
     )
 
     @property

@@ -123,11 +123,11 @@ def chosen(samples: Sequence[Sample], agreements: Sequence[metrics.Agreement]) -
 
 
 def shown_samples(
-    reference: Reference, interface: Interface, validations: Iterable[Validation]
+    reference: Reference, interface: Interface, validations: Iterable[Validation], *, pictures: bool = True
 ) -> tuple[ShownSample, ...]:
-    """The samples that the validations rank, with their pictures, else the first ones where there are pictures."""
+    """The samples that the validations rank, else the first ones where there are pictures to show."""
     names = {ranking.sample for validation in validations for ranking in validation.rankings}
-    image = next((spec for spec in interface.inputs if isinstance(spec, ImageInput)), None)
+    image = next((spec for spec in interface.inputs if pictures and isinstance(spec, ImageInput)), None)
     some = [s for s in reference.samples if s.name in names] or (list(reference.samples) if image else [])
     return tuple(_shown(sample, image) for sample in sorted(some, key=is_seeded)[:SAMPLES])
 

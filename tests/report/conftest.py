@@ -205,6 +205,7 @@ def run(classifier, rescued, failed) -> BuildRecord:
     return BuildRecord(manifest="models.yml", commit="abc123-dirty", models=models, seconds=12.34)
 
 
+COMMIT = "4f1d2c9a0b7e6d5c4b3a29181706f5e4d3c2b1a0"
 MAC = "macOS 15.5, Apple M2 (Virtual)"
 LABELS = ("palace", "library", "boathouse", "bell cote", "lakeside", "obelisk", "dock")
 FLOWERS = ("daisy", "vase", "pot", "cardoon", "lady's slipper", "bee", "dock")
@@ -277,7 +278,7 @@ def mobilenet(classifier) -> ModelRecord:
             classifier.metadata, description="Names what a photograph shows.", author="The torchvision authors"
         ),
         notes=(),
-        commit="4f1d2c9",
+        commit=COMMIT,
         key="9" * 64,
         samples=shown.shown_samples(photo_samples(), interface, ()),
     )
@@ -368,7 +369,7 @@ def whole(mobilenet, swapped, rescued, mac) -> BuildRecord:
     """A run of which everything is known: the build, a failure, and a Mac."""
     return BuildRecord(
         manifest="models.yml",
-        commit="4f1d2c9a0b7e6d5c4b3a29181706f5e4d3c2b1a0",
+        commit=COMMIT,
         models=(mobilenet, swapped, rescued),
         seconds=93.4,
         checks=(mac,),

@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from converter.model import Classifier, ImageInput, Interface, Normalization, Output, Reference, Sample
+from converter.model import (
+    Classifier,
+    ImageInput,
+    Interface,
+    Normalization,
+    Output,
+    Reference,
+    Sample,
+    ShownSample,
+    Validation,
+)
 from converter.validate import shown
 
 
@@ -118,6 +128,21 @@ def test_a_picture_is_small_and_whole(size, kind, shown_size):
             assert np.array_equal(np.asarray(picture), given.samples[0].inputs["image"])
     assert len(first.picture) < 8000
     assert (first.name, first.size, second.name) == ("a.jpg", size, "seed 0")
+
+
+def test_pictures_that_are_not_to_be_shown_are_left_out():
+    given, interface = reference((8, 8))
+    assert shown.shown_samples(given, interface, [], pictures=False) == ()
+    ranked = Validation(
+        engine="stand-in",
+        metrics=(),
+        gates=(),
+        accuracy=None,
+        reference_accuracy=None,
+        seconds=0,
+        rankings=(shown.ranking("a.jpg", np.ones(2), np.ones(2), "ab", "same"),),
+    )
+    assert shown.shown_samples(given, interface, [ranked], pictures=False) == (ShownSample(name="a.jpg", picture=""),)
 
 
 def test_a_model_without_pictures_shows_the_samples_that_are_ranked():

@@ -12,7 +12,14 @@ from converter.publish import finished
 from converter.publish.s3 import parts as parts_module
 
 NAMES = ("a", "b", "c")
-CLOSING = ["net/index.json", "net/latest.json", "net/v1/SHA256SUMS", "net/v1/build.json", "net/v1/report.html", "net/v1/report.md"]
+CLOSING = [
+    "net/index.json",
+    "net/latest.json",
+    "net/v1/SHA256SUMS",
+    "net/v1/build.json",
+    "net/v1/report.html",
+    "net/v1/report.md",
+]
 PARTS = [f"net/v1/parts/{i}-of-3.json" for i in (1, 2, 3)]
 MODELS = f"net/v1/parts/models-{hashlib.sha256(json.dumps(NAMES).encode()).hexdigest()}.json"
 FILES = [f"net/v1/{name}.mlmodel" for name in NAMES]
