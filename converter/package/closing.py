@@ -66,7 +66,9 @@ def _foreign(record: BuildRecord, check: ValidationRecord) -> Iterator[str]:
     def is_another(file: CheckedFile) -> bool:
         return bool(file.sha256) and digests.get(file.file) != file.sha256
 
-    for name in dict.fromkeys(one.model for one in (*check.files, *check.compiled, *check.vision)):
+    named = [file.model for file in check.files]
+    named += [compiled.model for compiled in check.compiled] + [vision.model for vision in check.vision]
+    for name in dict.fromkeys(named):
         if name not in models:
             yield f"the folder has no model {name}"
     for path in dict.fromkeys(file.file for file in check.files if file.model in models and is_another(file)):

@@ -14,6 +14,7 @@ from converter.model import (
     BuildRecord,
     CheckedFile,
     CompiledFile,
+    Device,
     ModelRecord,
     Placement,
     Plot,
@@ -38,7 +39,7 @@ _PIXEL_ART = 64  # pictures up to this are enlarged with hard edges
 _PICTURE = re.compile(r"data:image/(png|jpeg);base64,[A-Za-z0-9+/=]+")
 _POLICY = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'"
 _TEMPLATES = Path(__file__).parent / "templates"
-_DEVICES = ("CPU", "GPU", "Neural Engine")
+_DEVICES: tuple[Device, ...] = ("CPU", "GPU", "Neural Engine")
 
 
 class Column(NamedTuple):
@@ -283,7 +284,8 @@ def failing(section: Section) -> bool:
     return (
         not section.record.passed
         or any(one.file.required and not one.file.passed for one in section.on_device)
-        or any(not one.passed for one in (*section.compiled, *section.vision))
+        or any(not compiled.passed for compiled in section.compiled)
+        or any(not vision.passed for vision in section.vision)
     )
 
 

@@ -4,6 +4,7 @@ axe-core is the judge of accessibility; a server on loopback counts what the pag
 """
 
 import base64
+import io
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from converter.report.page import render_page
 
@@ -40,6 +42,7 @@ def driver():
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     running = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    running.set_script_timeout(300)  # of a machine that is busy with other work
     yield running
     running.quit()
     shutil.rmtree(folder, ignore_errors=True)
@@ -194,7 +197,7 @@ def test_a_screen_reader_finds_landmarks_and_names(look):
     for landmark in ("banner", "main", "contentinfo"):
         assert roles.count(landmark) == 1
     assert ("rowheader", "mobilenet_v2.mlpackage.zip") in told
-    assert not [role for role, name in told if role in ("image", "img", "group", "link", "heading") and not name]
+    assert not [role for role, name in told if role in ("image", "img", "link", "heading") and not name]
 
 
 @pytest.mark.skipif(not SHOTS, reason="SHOTS names no folder for pictures")
@@ -216,4 +219,6 @@ def test_pictures_are_taken(look, name, width, scheme, top, height):
     taken = driver.execute_cdp_cmd("Page.captureScreenshot", {"clip": clip})
     folder = Path(SHOTS)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.png").write_bytes(base64.b64decode(taken["data"]))
+    with Image.open(io.BytesIO(base64.b64decode(taken["data"]))) as picture:
+        picture.convert("RGB").quantize(256).save(folder / f"{name}.png", optimize=True)
+    assert (folder / f"{name}.png").stat().st_size < 200_000
