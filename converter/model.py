@@ -269,7 +269,7 @@ class Plot:
     `errors` counts the values that differ, by |candidate - reference| as a share of the sample's max|reference|: in
     quarters of a decade from 1e-8 to 1, the first and the last with what lies beyond. `cells` are the places where
     values lie on a grid of 100 by 100 from `low` to `high`, as `REFERENCE,CANDIDATE` with spaces between; of many the
-    ones furthest off the diagonal.
+    ones furthest off the diagonal, and some of the others.
     """
 
     output: str

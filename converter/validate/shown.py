@@ -88,8 +88,12 @@ def _places(reference: np.ndarray, candidate: np.ndarray, low: float, high: floa
 
 def _text(places: np.ndarray) -> str:
     cells = [divmod(place, _GRID) for place in places.tolist()]
-    furthest = sorted(cells, key=lambda cell: -abs(cell[0] - cell[1]))[:_CELLS]
-    return " ".join(f"{x},{y}" for x, y in sorted(furthest))
+    by_distance = sorted(cells, key=lambda cell: -abs(cell[0] - cell[1]))
+    if len(cells) > _CELLS:  # half of what is drawn lies furthest off, the other half stands for the rest
+        half = _CELLS // 2
+        rest = by_distance[half:]
+        by_distance = by_distance[:half] + [rest[index * len(rest) // half] for index in range(half)]
+    return " ".join(f"{x},{y}" for x, y in sorted(by_distance))
 
 
 def ranking(

@@ -65,6 +65,7 @@ def test_an_outlier_is_drawn_however_many_values_are_right():
     cells = plot(expected, given).cells.split()
     assert len(cells) == 160
     assert "0,99" in cells
+    assert any(x == y for x, y in (cell.split(",") for cell in cells))  # and what is right is not hidden by it
 
 
 def test_a_candidate_far_off_does_not_hide_the_references_range():
