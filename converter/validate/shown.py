@@ -39,12 +39,12 @@ def plot(output: str, on: On, expected: Sequence[np.ndarray], given: Sequence[np
         errors += np.bincount(_decades(reference, candidate, np.max(np.abs(pair[0]), initial=0.0)), minlength=count)
         cells += np.bincount(_places(reference, candidate, low, high), minlength=len(cells))
         values, finite = values + pair[0].size, finite + reference.size
-        equal += np.count_nonzero(reference == candidate)
+        equal += int(np.count_nonzero(reference == candidate))
     return Plot(
         output=output,
         on=on,
         values=values,
-        equal=int(equal),
+        equal=equal,
         non_finite=values - finite,
         errors=tuple(errors.tolist()),
         low=low,
