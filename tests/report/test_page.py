@@ -184,6 +184,13 @@ def test_the_page_tells(whole, before, words):
     assert words in render_page(whole, before)
 
 
+def test_a_check_by_the_evaluator_is_not_called_core_ml(whole, mac):
+    assert "<h3>Core ML</h3>" in render_page(whole)
+    text = render_page(replace(whole, checks=(replace(mac, engine="reference", machine="Linux, x86_64"),)))
+    assert "<h3>Core ML</h3>" not in text
+    assert "<h3>Checked again</h3>" in text
+
+
 def test_a_model_that_the_last_run_left_alone_says_so(whole, mobilenet):
     alone = replace(mobilenet, commit="0a1b2c3")
     assert "Left alone by the last run" in render_page(replace(whole, models=(alone,)))
