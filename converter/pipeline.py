@@ -196,10 +196,10 @@ def _attempt(
             attempt = replace(attempt, conversion=convert(source, route, target, path))
         with trip.stage("validate", f"{target.format} {route}"):
             assert attempt.conversion
-            attempt = replace(attempt, contents=contents(path))
             validation = validate(source, reference, attempt.conversion, model.validation)
+            attempt = replace(attempt, validation=validation, contents=contents(path))
         code = 0 if validation.passed else ValidationError.exit_code
-        attempt = replace(attempt, validation=validation, exit_code=code)
+        attempt = replace(attempt, exit_code=code)
     except OutputError:
         raise
     except ConverterError as error:
