@@ -8,7 +8,7 @@ from converter.errors import ManifestError
 if TYPE_CHECKING:
     import click
 
-COMMANDS = ("check", "plan", "convert", "run", "merge", "validate", "publish")
+COMMANDS = ("check", "plan", "convert", "run", "merge", "validate", "report", "publish")
 """What the input `command` may be; the other commands are for people."""
 
 ELSEWHERE: Mapping[str, str] = {

@@ -209,14 +209,57 @@ def plan(
 )
 def merge(parts: tuple[Path, ...], output: Path) -> int:
     """Join the output folders of all shards into one, as if one machine had built it."""
-    from converter.package.dist import REPORT
+    from converter.package.dist import PAGE
     from converter.package.merge import merge
     from converter.workflow import results
 
     record = merge(parts, output)
     passed = sum(model.passed for model in record.models)
-    click.echo(f"{output}: {passed} of {len(record.models)} models passed, from {len(parts)} parts; see {REPORT} there")
+    click.echo(f"{output}: {passed} of {len(record.models)} models passed, from {len(parts)} parts; see {PAGE} there")
     results.merged(record.models, output)
+    return 0
+
+
+@commands.command(
+    epilog=_examples(
+        "report dist",
+        "report dist --validation validation.json",
+        "report dist --validation 1.json --validation 2.json --previous old/build.json",
+    )
+)
+@click.argument("dist", type=click.Path(path_type=Path, exists=True, file_okay=False), default="dist")
+@click.option(
+    "--validation",
+    "validations",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="What `validate --record` wrote, of a Mac say; may be given several times, one for each shard.",
+)
+@click.option(
+    "--previous",
+    metavar="FILE",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The build.json of an earlier release, to say what changed since.",
+)
+def report(dist: Path, validations: tuple[Path, ...], previous: Path | None) -> int:
+    """Write report.html and report.md of a finished folder anew; build.json then holds the validations too."""
+    from converter.errors import OutputError
+    from converter.package.closing import report
+    from converter.package.dist import PAGE
+    from converter.package.record import read_record_file
+    from converter.workflow import results
+
+    before = None
+    if previous:
+        try:
+            before = read_record_file(previous)
+        except OutputError as error:  # of a release that wrote other records: no reason not to report
+            click.echo(f"note: what changed is not said: {error.problem}", err=True)
+    record = report(dist, validations, before)
+    checked = sum(len(check.files) for check in record.checks)
+    click.echo(f"{dist}: {len(record.models)} models, {checked} later checks; see {PAGE} there")
+    results.reported(dist)
     return 0
 
 
@@ -358,7 +401,9 @@ def _build(
     with Console(jobs=jobs, verbose=verbose) as console:
         records = run(read, options, console)
         console.table(records)
-        console.say(f"{output}: {sum(r.passed for r in records)} of {len(records)} models passed; see report.md there")
+        console.say(
+            f"{output}: {sum(r.passed for r in records)} of {len(records)} models passed; see report.html there"
+        )
     results.built(_step(), records, output, manifest)
     return shared_exit_code(record.exit_code for record in records if not record.passed)
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from converter.commit import commit_of
+from converter.errors import OutputError
 from converter.model import BuildRecord, ModelRecord
 from converter.package.checksums import sha256
 from converter.package.closing import closing_texts
 from converter.package.dist import Dist
-from converter.package.record import earlier
+from converter.package.record import read_record
 from converter.shards import Shard
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Ledger:
     started: float
     due: float = 0.0
     lags: bool = False
+    previous: BuildRecord | None = None
 
     @classmethod
     def open(cls, dist: Dist, manifest: "Manifest", selected: Sequence[str], shard: Shard | None) -> "Ledger":
@@ -54,12 +56,13 @@ class Ledger:
             shard=str(shard) if shard else "",
             manifest_sha256=sha256(manifest.path),
         )
-        there = earlier(dist.folder)
+        previous = _previous(dist)
+        there = {record.name: record for record in previous.models} if previous else {}
         # not known to be unchanged: nobody looked at them in this run
         kept = {
             name: replace(old, reused=False) for name, old in there.items() if name in order and name not in selected
         }
-        return cls(dist, order, record, there, kept, time.perf_counter())
+        return cls(dist, order, record, there, kept, time.perf_counter(), previous=previous)
 
     def __enter__(self) -> Self:
         return self
@@ -90,6 +93,14 @@ class Ledger:
         begun = time.perf_counter()
         models = tuple(self.records[name] for name in self.order if name in self.records)
         seconds = round(time.perf_counter() - self.started, 3)
-        self.dist.write(closing_texts(replace(self.record, models=models, seconds=seconds)))
+        self.dist.write(closing_texts(replace(self.record, models=models, seconds=seconds), self.previous))
         self.lags = False
         self.due = time.perf_counter() + _LAG * (time.perf_counter() - begun)
+
+
+def _previous(dist: Dist) -> BuildRecord | None:
+    """What an earlier run left in the folder; None where nothing there can be read."""
+    try:
+        return read_record(dist.folder)
+    except OutputError:
+        return None

@@ -336,6 +336,50 @@ class Cause:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Plot:
+    """How one output's values lie to the reference's, over all samples and small enough for a record.
+
+    `errors` counts the values that differ, by |candidate - reference| as a share of the sample's max|reference|: in
+    quarters of a decade from 1e-8 to 1, the first and the last with what lies beyond. `cells` are the places where
+    values lie on a grid of 100 by 100 from `low` to `high`, as `REFERENCE,CANDIDATE` with spaces between; of many the
+    ones furthest off the diagonal, and some of the others.
+    """
+
+    output: str
+    on: Literal["values", "before softmax", "before sigmoid", "probabilities"]
+    values: int
+    equal: int
+    non_finite: int  # NaN or infinite on a side; in neither `errors` nor `cells`
+    errors: tuple[int, ...]
+    low: float
+    high: float
+    cells: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """The five first classes of the reference and of the candidate for one sample, in the reference's order.
+
+    Scores are probabilities where the model has an activation.
+    """
+
+    sample: str
+    labels: tuple[str, ...]
+    reference: tuple[float, ...]
+    candidate: tuple[float, ...]
+    agreement: Literal["same", "near tie", "different"]  # of the first class, as the gate sees it
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownSample:
+    """A sample as the report shows it: `picture` is a small data URI, empty where no input is an image."""
+
+    name: str
+    picture: str
+    size: tuple[int, int] = (0, 0)  # (height, width) of what the model was given
+
+
+@dataclass(frozen=True, kw_only=True)
 class Validation:
     """What the saved file answered on `engine`, held against the reference."""
 
@@ -348,6 +392,8 @@ class Validation:
     notes: tuple[str, ...] = ()  # what weakens the promise: a check that could not fail, a value out of reach
     causes: tuple[Cause, ...] = ()  # of the gates that it misses, the best explanation first
     accuracies: tuple[Accuracy, ...] = ()  # on the labelled set, by every metric that its labels allow
+    plots: tuple[Plot, ...] = ()  # of the outputs that differ most
+    rankings: tuple[Ranking, ...] = ()  # of some samples, those that disagree first
 
     @property
     def passed(self) -> bool:
@@ -426,6 +472,7 @@ class ModelRecord:
     ingredients: Mapping[str, str] = field(default_factory=dict)  # what it is made of: a name, a sha256 or a version
     key: str = ""  # sha256 over the ingredients; two models with the same key have the same bytes
     reused: bool = False  # taken from an earlier run, not converted in this one
+    samples: tuple[ShownSample, ...] = ()  # those of the rankings, else the first ones
 
     @property
     def passed(self) -> bool:
@@ -443,6 +490,7 @@ class BuildRecord:
     expected: tuple[str, ...] = ()  # every model of the manifest, in its order
     shard: str = ""  # `2/4` where this is one of several parts of the manifest
     manifest_sha256: str = ""  # tells parts of two manifests apart where no commit does
+    checks: "tuple[ValidationRecord, ...]" = ()  # of later checks, under Core ML say; without their placements
     schema: int = 1
 
 

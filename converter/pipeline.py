@@ -142,7 +142,7 @@ def build(model: "Model", folder: Path, cache: Path, tell: Tell, baseline: "Base
     from converter.load import attachments, load
     from converter.package import package
     from converter.report import render_card
-    from converter.validate import Gates, reference_of, store
+    from converter.validate import Gates, reference_of, shown_samples, store
 
     trip = _Trip(tell, baseline)
     source: Source | None = None
@@ -155,7 +155,9 @@ def build(model: "Model", folder: Path, cache: Path, tell: Tell, baseline: "Base
             reference = reference_of(source, files, seeds=asked.seeds, task=asked.task, gates=Gates(**asked.limits))
         for target in model.targets:
             trip.attempts += _attempts(model, source, files, reference, target, folder, trip)
-        record = _record(model, source, trip)
+        validations = [a.validation for a in trip.attempts if a.validation]
+        samples = shown_samples(reference, source.interface, validations, pictures=asked.show_pictures)
+        record = replace(_record(model, source, trip), samples=samples)
         if not record.passed:
             return record
         with trip.stage("package"), writing(folder):
@@ -243,7 +245,7 @@ def _attempt(
     from converter.debug import words_of_first
     from converter.package import file_stem
     from converter.package.archive import unzipped
-    from converter.validate import validate
+    from converter.validate import contents, validate
 
     stem = file_stem(model.name, route, () if model.is_auto else model.routes_to(target.format))
     path = folder / f"{stem}.{target.format}"
@@ -259,6 +261,7 @@ def _attempt(
             attempt = replace(attempt, conversion=conversion)
         with trip.stage("validate", f"{target.format} {route}"):
             validation = validate(source, reference, conversion, model.validation, labelled=files.labelled)
+            attempt = replace(attempt, contents=contents(path))
         if not validation.passed and not validation.causes:
             with trip.stage("debug", f"{target.format} {route}"):
                 words = words_of_first(source, reference, conversion, model.validation)

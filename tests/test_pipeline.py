@@ -111,7 +111,7 @@ def hashes(dist: Path) -> dict[str, str]:
     return {
         str(p.relative_to(dist)): hashlib.sha256(p.read_bytes()).hexdigest()
         for p in files
-        if p.name not in ("build.json", "report.md")
+        if p.name not in ("build.json", "report.md", "report.html")
     }
 
 
@@ -136,7 +136,14 @@ def test_a_model_comes_out_in_both_formats_through_both_routes_twice_the_same(re
         "tiny.md",
         "tiny.references.npz",
     ]
-    assert sorted(p.name for p in dist.iterdir()) == [".lock", "SHA256SUMS", "build.json", "report.md", "tiny"]
+    assert sorted(p.name for p in dist.iterdir()) == [
+        ".lock",
+        "SHA256SUMS",
+        "build.json",
+        "report.html",
+        "report.md",
+        "tiny",
+    ]
     subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=tmp_path / "public", check=True)
 
     record = json.loads((dist / "build.json").read_text())

@@ -151,7 +151,7 @@ def tree(folder):
     return {
         str(p.relative_to(folder)): p.read_bytes()
         for p in sorted(folder.rglob("*"))
-        if p.is_file() and p.name not in (".lock", "build.json", "report.md")
+        if p.is_file() and p.name not in (".lock", "build.json", "report.md", "report.html")
     }
 
 

@@ -29,7 +29,7 @@ from converter.manifest.torchvision_names import category_count
 _Path = tuple[Key, ...]
 
 # Files of the output folder, and devices of Windows: a model's folder cannot have such a name everywhere.
-_TAKEN = {"build.json", "sha256sums", "report.md"}
+_TAKEN = {"build.json", "sha256sums", "report.md", "report.html"}
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{device}{digit}" for device in ("com", "lpt") for digit in range(1, 10))}
 # https://github.com/actions/toolkit: packages/artifact refuses them, after everything was converted
 _NO_ARTIFACT = set('":<>|*?')

@@ -232,6 +232,9 @@ class ValidationOptions(Record):
         description="Compute units on which the model has to pass under Core ML, besides CPU_ONLY: for a Mac of your "
         "own. Default: none; on the others it is measured, and nothing is refused for them.",
     )
+    show_pictures: Bool = Field(
+        True, description="Whether report.html, which is published, shows small pictures of some samples."
+    )
 
     @property
     def limits(self) -> dict[str, Any]:

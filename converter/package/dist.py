@@ -1,8 +1,9 @@
 """The output folder: models placed whole or not at all, and a record that never names what is not there.
 
-A model is built in `.work` and moved to its place in one rename. The record (build.json, SHA256SUMS, report.md) is
-written anew after each model: first without it, then the folder is exchanged, then with it; so a run that is killed at
-any moment leaves only what is whole and listed. What failed is kept aside in `.failed`, unlisted, for a closer look.
+A model is built in `.work` and moved to its place in one rename. The record (build.json, SHA256SUMS, both
+reports) is written anew after each model: first without it, then the folder is exchanged, then with it; so a run that
+is killed at any moment leaves only what is whole and listed. What failed is kept aside in `.failed`, unlisted, for a
+closer look.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ from converter.errors import OutputError
 RECORD = "build.json"
 SUMS = "SHA256SUMS"
 REPORT = "report.md"
+PAGE = "report.html"
 
 
 @contextlib.contextmanager
@@ -132,7 +134,7 @@ class Dist:
     def _refuse_foreign_record(self) -> None:
         if (self.folder / ".lock").exists() or _is_record(self.folder / RECORD):  # hidden files do not always travel
             return
-        for name in (RECORD, SUMS, REPORT):
+        for name in (RECORD, SUMS, REPORT, PAGE):
             if os.path.lexists(self.folder / name):
                 raise _foreign(self.folder / name)
 

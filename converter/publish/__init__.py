@@ -9,7 +9,7 @@ from typing import Protocol
 from converter.errors import PublishError
 from converter.model import Artifact, BuildRecord, Published, Step
 from converter.package.checksums import artifact, sha256, sums
-from converter.package.dist import RECORD, REPORT, SUMS
+from converter.package.dist import PAGE, RECORD, REPORT, SUMS
 from converter.package.record import read_record
 
 Progress = Callable[[str, int, int], None]
@@ -73,7 +73,8 @@ def finished(folder: Path) -> Finished:
             f"{folder / SUMS} or {REPORT} does not belong to {RECORD}",
             fix=f"convert again, as a run that is killed may leave {folder} so; what is unchanged is reused",
         )
-    closing = [artifact(folder / name, folder) for name in (REPORT, RECORD, SUMS)]
+    last = [name for name in (REPORT, PAGE, RECORD, SUMS) if (folder / name).is_file()]  # no page before release 1.1
+    closing = [artifact(folder / name, folder) for name in last]
     names = Counter(Path(file.path).name.lower() for file in (*built, *closing))
     if twice := sorted(name for name, count in names.items() if count > 1):
         raise PublishError(f"several files are called {', '.join(twice)}", fix="rename a model or an extra file")

@@ -1,13 +1,14 @@
 """What was built, in words and numbers: the report of a run and a card for each model."""
 
 import functools
-import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from converter.model import Attempt, BuildRecord, ImageInput, Interface, ModelRecord, Range, TensorInput
+from converter.model import Attempt, BuildRecord, ImageInput, ModelRecord
 from converter.report import figures
+from converter.report.changes import changes
+from converter.report.interface import crop, features, scale, type_words
 from converter.report.markdown import Markdown, block, code, escape
 
 if TYPE_CHECKING:
@@ -16,9 +17,20 @@ if TYPE_CHECKING:
 __all__ = ["render_card", "render_report"]
 
 
-def render_report(record: BuildRecord) -> str:
-    """report.md: a table of all files, then each model with what was tried, its gates, interface and sources."""
-    return _environment().get_template("report.md.j2").render(record=record, lines=figures.lines(record.models))
+def render_report(record: BuildRecord, previous: BuildRecord | None = None) -> str:
+    """report.md: a table of all files, then each model with what was tried, its gates, interface and sources.
+
+    It says what changed since `previous`.
+    """
+    return (
+        _environment()
+        .get_template("report.md.j2")
+        .render(
+            record=record,
+            lines=figures.lines(record.models),
+            changes=changes(record, previous) if previous else None,
+        )
+    )
 
 
 def render_card(record: ModelRecord) -> str:
@@ -55,9 +67,11 @@ def _environment() -> "Environment":
         keep_trailing_newline=True,
     )
     filters: dict[str, Any] = {
+        "base": figures.base,
         "block": block,
         "code": code,
         "name": lambda path: path.rpartition("/")[2],
+        "milliseconds": figures.milliseconds,
         "number": figures.number,
         "plain": Markdown,  # of valid names, in code
         "psnr": figures.psnr,
@@ -65,81 +79,22 @@ def _environment() -> "Environment":
         "seconds": figures.seconds,
         "share": figures.share,
         "size": figures.size,
-        "type": _type,
+        "type": type_words,
+        "units": figures.units,
         "vector": lambda values: ", ".join(figures.number(value) for value in values),
     }
     environment.filters |= filters
     environment.tests["image"] = lambda feature: isinstance(feature, ImageInput)
     environment.globals |= {
         "artifact_of": figures.artifact_of,
-        "crop": _crop,
-        "features": _features,
-        "measured": _measured,
+        "crop": crop,
+        "features": features,
+        "measured": figures.measured,
         "outcome": figures.outcome,
-        "scale": _scale,
+        "scale": scale,
+        "why": figures.why,
     }
     return environment
-
-
-def _type(feature: Any) -> str:
-    """What the app hands over or receives, with size or shape."""
-    if isinstance(feature, ImageInput):
-        if feature.ranges:
-            height, width = (f"{side.lower} to {side.upper}" for side in feature.ranges)
-            return f"image, {feature.color}, height {height}, width {width}, {_size(feature.size)} by default"
-        sizes = dict.fromkeys((feature.size, *feature.enumerated))
-        return f"image, {feature.color}, {' or '.join(_size(size) for size in sizes)} (height × width)"
-    if isinstance(feature, TensorInput):
-        shapes = feature.enumerated or (feature.shape,)
-        return f"{feature.dtype} multi-array, {' or '.join(_shape(shape) for shape in shapes)}"
-    return f"image, {feature.color}" if feature.color else f"{feature.dtype} multi-array"
-
-
-def _size(size: tuple[int, int]) -> str:
-    return f"{size[0]} × {size[1]}"
-
-
-def _shape(shape: tuple[int | Range, ...]) -> str:
-    sides = (f"{s.lower} to {s.upper} (default {s.default})" if isinstance(s, Range) else str(s) for s in shape)
-    return f"({', '.join(sides)})"
-
-
-def _features(interface: Interface) -> list[tuple[str, str, str, str]]:
-    """Every input and output as the app sees it: direction, name, type, description."""
-    found = [("input", i.name, _type(i), i.description) for i in interface.inputs]
-    outputs = [("output", o.name, _type(o), o.description) for o in interface.outputs]
-    if interface.classifier:
-        classifier, scores = interface.classifier, interface.outputs[0]
-        outputs[:1] = [
-            ("output", classifier.predicted_feature_name, "string", "The most likely class"),
-            (
-                "output",
-                classifier.probabilities_name,
-                f"dictionary of {len(classifier.labels)} labels and numbers",
-                scores.description or "Each label's probability",
-            ),
-        ]
-    return found + outputs
-
-
-def _scale(image: ImageInput) -> str:
-    """The factor on pixels, as one writes it."""
-    factor = image.normalization.scale
-    return "1/255" if math.isclose(factor, 1 / 255) else figures.number(factor)
-
-
-def _crop(image: ImageInput) -> str:
-    """How much of the shorter side the model was made to see, as a share; empty where it is all of it."""
-    return figures.share(image.central_share) if image.central_share < 1 else ""
-
-
-def _measured(name: str, value: float) -> str:
-    metric = name.removeprefix("baseline ")
-    if metric == "psnr_db":
-        return figures.psnr(value)
-    if metric in ("max_abs_error", "activation_error"):
-        return figures.number(value)
-    return figures.share(value) if value >= 0 else f"−{figures.share(-value)}"  # a drop below zero is a gain
 
 
 def _class_name(attempt: Attempt) -> Markdown:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar, Literal, NamedTuple
 
-from converter.model import Artifact, Attempt, CheckedFile, ModelRecord, Target, Validation
+from converter.model import Artifact, Attempt, CheckedFile, ComputeUnits, Gate, ModelRecord, Target, Validation
 
 # The first systems that run a deployment target's files.
 _SYSTEMS = {
@@ -18,6 +18,7 @@ _SYSTEMS = {
     "iOS26": "iOS 26, macOS 26, tvOS 26, watchOS 26",
 }
 _METRICS = {"top1": "top-1", "top5": "top-5", "mean_iou": "mean IoU", "map": "mAP", "map50": "mAP at 0.5"}
+_UNITS = {"CPU_ONLY": "CPU", "CPU_AND_GPU": "CPU and GPU", "CPU_AND_NE": "CPU and Neural Engine", "ALL": "all units"}
 _NOTHING = "–"
 
 Justify = Literal["left", "right"]
@@ -235,3 +236,50 @@ def seconds(value: float) -> str:
 def runs_on(target: Target) -> str:
     """The first systems that run the file: `iOS 16, macOS 13, tvOS 16, watchOS 9`."""
     return _SYSTEMS[target.deployment_target]
+
+
+def units(compute_units: ComputeUnits) -> str:
+    """`CPU_AND_NE` as people say it."""
+    return _UNITS[compute_units]
+
+
+def milliseconds(value_s: float) -> str:
+    """A duration that is short: three digits, in ms or s."""
+    if value_s >= 1:
+        return f"{value_s:.3g} s" if value_s < 1000 else f"{value_s:,.0f} s"
+    shown = f"{1000 * value_s:.3g}"
+    return f"{shown} ms" if "e" not in shown else f"{1000 * value_s:.0f} ms"
+
+
+def base(path: str) -> str:
+    """A file's name as people get it, without its folder."""
+    return path.rpartition("/")[2]
+
+
+def files(record: ModelRecord) -> dict[str, Attempt]:
+    """The model files of dist by their path, and the attempts that became them."""
+    found = ((artifact_of(record, attempt), attempt) for attempt in record.attempts)
+    return {file.path: attempt for file, attempt in found if file}
+
+
+def closest(validation: Validation | None) -> Gate | None:
+    """The gate that says most: the first that is missed, else the PSNR with the least to spare, else any."""
+    gates = validation.gates if validation else ()
+    missed = [gate for gate in gates if not gate.passed]
+    psnrs = sorted((gate for gate in gates if gate.name == "psnr_db"), key=lambda gate: gate.measured - gate.limit)
+    return next(iter((*missed, *psnrs, *gates)), None)
+
+
+def measured(name: str, value: float) -> str:
+    """A gate's number, measured or asked for, in its own unit."""
+    metric = name.removeprefix("baseline ")
+    if metric == "psnr_db":
+        return psnr(value)
+    if metric in ("max_abs_error", "activation_error"):
+        return number(value)
+    return share(value) if value >= 0 else f"−{share(-value)}"  # a drop below zero is a gain
+
+
+def bound(gate: Gate) -> str:
+    """What a gate asks for: `≥ 35.0 dB`."""
+    return f"{'≤' if 'at most' in gate.words else '≥'} {measured(gate.name, gate.limit)}"

@@ -6,23 +6,35 @@ suffice.
 
 import dataclasses
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from converter.errors import ConverterError, EvaluationError
-from converter.model import Artifact, Attachments, Attempt, Conversion, LabelledTask, Reference, Source, Validation
+from converter.model import (
+    Artifact,
+    Attachments,
+    Attempt,
+    Contents,
+    Conversion,
+    LabelledTask,
+    Reference,
+    Source,
+    Validation,
+)
 from converter.package.checksums import artifact
 from converter.validate.accuracy import require_outputs
 from converter.validate.check import answers, judge
 from converter.validate.engines import engine
 from converter.validate.gates import Gates, require_known, require_measurable
 from converter.validate.references import Candidate, References, read_references, write_references
+from converter.validate.shown import shown_samples
 
 if TYPE_CHECKING:
     from converter.manifest.schema import ValidationOptions
 
-__all__ = ["Gates", "reference_of", "store", "validate"]
+__all__ = ["Gates", "contents", "reference_of", "shown_samples", "store", "validate"]
 
 
 def reference_of(
@@ -112,6 +124,19 @@ def validate(
         ),
     )
     return validation
+
+
+def contents(path: Path) -> Contents:
+    """What a saved .mlmodel file or .mlpackage folder is made of. Raises EvaluationError where it cannot be read."""
+    from converter.evaluate import describe
+
+    said = describe(path)
+    ops = {op_type: sum(by_precision.values()) for op_type, by_precision in said.ops.items()}
+    precisions: Counter[str] = Counter()
+    for by_precision in said.ops.values():
+        precisions.update(by_precision)
+    precisions.pop("", None)  # layers have no precision of their own
+    return Contents(ops=ops, precisions=dict(precisions.most_common()), weights_bytes=said.weights_bytes)
 
 
 def _check(path: Path) -> None:

@@ -1,5 +1,6 @@
 """Hold a saved model against its reference: ask an engine, compare, apply the gates."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,12 +17,14 @@ from converter.model import (
     Gate,
     Interface,
     OutputMetrics,
+    Plot,
     Precision,
+    Ranking,
     Reference,
     Tensors,
     Validation,
 )
-from converter.validate import metrics
+from converter.validate import metrics, shown
 from converter.validate.accuracy import METRICS, accuracies, prediction
 from converter.validate.doubts import doubts, shown_name
 from converter.validate.engines import Answer, Engine, ask
@@ -117,6 +120,8 @@ def judge(
         seconds=answers.seconds + time.monotonic() - started,
         notes=(*notes, *(note for one in held for note in one.notes)),
         accuracies=accurate,
+        plots=tuple(one.plot for one in sorted(held, key=_psnr_db)[: shown.PLOTS] if one.plot),
+        rankings=held[0].rankings,
     )
 
 
@@ -127,34 +132,42 @@ class _Held:
     gates: Sequence[Gate] = ()
     notes: Sequence[str] = ()
     metrics: OutputMetrics | None = None
+    plot: Plot | None = None
+    rankings: tuple[Ranking, ...] = ()
     names: Sequence[str] = ()  # what a reason to skip may have named here
+
+
+def _psnr_db(held: _Held) -> float:
+    return held.metrics.psnr_db if held.metrics else math.inf
 
 
 def _output(
     index: int, answers: Answers, reference: Reference, interface: Interface, precision: Precision, gates: Gates
 ) -> _Held:
-    output, shown = interface.outputs[index], shown_name(interface, index)
-    asked = gates.of_output(output.name, shown)
+    output, name = interface.outputs[index], shown_name(interface, index)
+    asked = gates.of_output(output.name, name)
     limit_db = asked.psnr_limit_db(precision, output)
     try:
         compared = _compared(index, reference, answers, interface, asked)
         _require_values(compared)
         measured = _measure(compared, limit_db, asked)
     except ConverterError as error:
-        if reason := _reason(gates, output.name, shown):
-            note = f"{shown} is skipped ({reason}), and cannot be compared: {error.problem}"
-            return _Held(notes=[note], names=[output.name, shown])
-        raise error.within("validate", answers.engine, f"output {shown}") from None
+        if reason := _reason(gates, output.name, name):
+            note = f"{name} is skipped ({reason}), and cannot be compared: {error.problem}"
+            return _Held(notes=[note], names=[output.name, name])
+        raise error.within("validate", answers.engine, f"output {name}") from None
     verdicts = list(output_gates(measured, asked, limit_db, problem=_non_finite(compared, reference)))
     if compared.activation_error is not None:
         limit = _ACTIVATION_LIMIT[precision]
         verdicts.append(at_most("activation_error", compared.name, compared.activation_error, limit))
-    kept, notes = _kept(verdicts, gates, output.name, shown)
+    kept, notes = _kept(verdicts, gates, output.name, name)
     return _Held(
         gates=kept,
         notes=[compared.note, *notes] if compared.note else notes,
         metrics=measured,
-        names=[output.name, shown, *(gate.name for gate in verdicts)],
+        plot=shown.plot(compared.name, compared.on, compared.expected, compared.given),
+        rankings=_rankings(compared, reference, answers, interface, limit_db, asked) if index == 0 else (),
+        names=[output.name, name, *(gate.name for gate in verdicts)],
     )
 
 
@@ -291,10 +304,7 @@ def _measure(compared: _Compared, limit_db: float, gates: Gates) -> OutputMetric
     top1, top5, near_ties = None, None, 0
     if compared.classes is not None:
         drifts = [metrics.allowed_drift(expected, limit_db, gates.max_abs_error) for expected in compared.expected]
-        agreements = [
-            metrics.top1_agreement(expected, named, drift) if named >= 0 else "different"
-            for expected, named, drift in zip(compared.expected, compared.classes, drifts, strict=True)
-        ]
+        agreements = _agreements(compared, drifts)
         near_ties = agreements.count("near tie")
         top1 = 1 - agreements.count("different") / len(agreements)
         top5 = float(np.mean([metrics.top5_agreement(*pair, d) for pair, d in zip(pairs, drifts, strict=True)]))
@@ -308,6 +318,38 @@ def _measure(compared: _Compared, limit_db: float, gates: Gates) -> OutputMetric
         top1_agreement=top1,
         top5_agreement=top5,
         near_ties=near_ties,
+    )
+
+
+def _agreements(compared: _Compared, drifts: Sequence[float]) -> list[metrics.Agreement]:
+    return [
+        metrics.top1_agreement(expected, named, drift) if named >= 0 else "different"
+        for expected, named, drift in zip(compared.expected, compared.classes or (), drifts, strict=True)
+    ]
+
+
+def _rankings(
+    compared: _Compared, reference: Reference, answers: Answers, interface: Interface, limit_db: float, gates: Gates
+) -> tuple[Ranking, ...]:
+    """The first classes of some samples, of an output that holds one score for each class."""
+    if compared.classes is None or any(values.size != values.shape[-1] for values in compared.expected if values.ndim):
+        return ()
+    classifier, name = interface.classifier, interface.outputs[0].name
+    activation = (classifier and classifier.activation) or reference.scores_activation
+    expected = [activated(values, activation) if activation else values for values in compared.expected]
+    drifts = [metrics.allowed_drift(values, limit_db, gates.max_abs_error) for values in compared.expected]
+    agreements = _agreements(compared, drifts)
+    count = max(values.size for values in expected)
+    labels = classifier.labels if classifier else tuple(map(str, range(count)))
+    return tuple(
+        shown.ranking(
+            reference.samples[index].name,
+            expected[index],
+            answers.samples[index].values[name],
+            labels,
+            agreements[index],
+        )
+        for index in shown.chosen(reference.samples, agreements)
     )
 
 

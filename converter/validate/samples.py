@@ -13,6 +13,7 @@ from converter.model import ImageInput, Interface, Range, Sample, TensorInput
 from converter.validate.pictures import fit_picture, read_picture, seeded_picture
 
 ARRAYS = (".npy", ".npz")
+_SEED = "seed "
 PICTURES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
@@ -59,8 +60,13 @@ def _shapes(interface: Interface) -> list[dict[str, tuple[int, ...]]]:
     ]
 
 
+def is_seeded(sample: Sample) -> bool:
+    """Whether a sample was made up; by its name, which is what is stored of it."""
+    return sample.name.startswith(_SEED)
+
+
 def _seeded(interface: Interface, seed: int, shapes: Mapping[str, tuple[int, ...]]) -> Sample:
-    name = " ".join([f"seed {seed}", *("×".join(map(str, shape)) for shape in shapes.values())])
+    name = " ".join([f"{_SEED}{seed}", *("×".join(map(str, shape)) for shape in shapes.values())])
     inputs = {}
     for index, spec in enumerate(interface.inputs):
         shape = shapes.get(spec.name, _default(spec))

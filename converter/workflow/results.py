@@ -6,7 +6,7 @@ from pathlib import Path
 
 from converter.errors import ConverterError
 from converter.model import CompiledFile, ModelRecord, Plan, Published, ValidationRecord
-from converter.package.dist import RECORD, REPORT
+from converter.package.dist import PAGE, RECORD, REPORT
 from converter.package.record import read_record
 from converter.report import figures, summary
 from converter.workflow import annotations
@@ -22,17 +22,29 @@ def built(step: Annotations, records: Sequence[ModelRecord], output: Path, manif
 
 def merged(records: Sequence[ModelRecord], output: Path) -> None:
     """An output folder is complete. Paths are absolute: the next step may run in another folder."""
-    folder = output.absolute()
     write_outputs(
         {
-            "dist": str(folder),
-            "record": str(folder / RECORD),
-            "report": str(folder / REPORT),
+            **_places(output),
             "changed": json.dumps([record.name for record in records if record.passed and not record.reused]),
             "failed": json.dumps([record.name for record in records if not record.passed]),
         }
     )
     _summarize(lambda: summary.of_run(records, output.as_posix()))
+
+
+def reported(dist: Path) -> None:
+    """The reports of a folder were written anew."""
+    write_outputs(_places(dist))
+
+
+def _places(dist: Path) -> dict[str, str]:
+    folder = dist.absolute()
+    return {
+        "dist": str(folder),
+        "record": str(folder / RECORD),
+        "report": str(folder / REPORT),
+        "page": str(folder / PAGE),
+    }
 
 
 def published(step: Annotations, records: Sequence[Published]) -> None:

@@ -12,6 +12,7 @@ PROFILES = {
     "check": "light",
     "plan": "light",
     "merge": "light",
+    "report": "light",
     "publish": "light",
     "convert": "run",
     "run": "run",

@@ -81,6 +81,7 @@ WRONG = [
     (model(name="a..b"), "2:11", "has a dot at the end or two in a row"),
     (model(name="net."), "2:11", "has a dot at the end"),
     (model(name="report.md"), "2:11", "is the name of a file in the output folder"),
+    (model(name="report.html"), "2:11", "is the name of a file in the output folder"),
     (model(name="Aux"), "2:11", "a device on Windows"),
     (model(name="3"), "2:11", 'put it in quotes: "3"'),
     (model(name="x" * 65), "2:11", "has more than 64 characters"),

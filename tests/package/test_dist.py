@@ -54,7 +54,7 @@ def test_two_runs_do_not_share_a_folder(tmp_path):
         pass
 
 
-@pytest.mark.parametrize("own", ["net/model.py", "net", "report.md", "build.json", "SHA256SUMS"])
+@pytest.mark.parametrize("own", ["net/model.py", "net", "report.md", "report.html", "build.json", "SHA256SUMS"])
 def test_what_no_run_has_written_is_never_replaced(tmp_path, own):
     """`--output examples` beside examples/digits, say."""
     file = tmp_path / own

@@ -25,6 +25,13 @@ def test_published_files_lie_side_by_side_with_the_record(make_dist, tmp_path):
     assert urlparse(published.files[0].url).path == str(tmp_path / "public/net.mlmodel")
 
 
+def test_the_page_is_published_where_the_folder_has_one(make_dist, tmp_path):
+    dist = make_dist()
+    (dist / "report.html").write_text("<!doctype html>")
+    names = [file.name for file in publish(dist, tmp_path / "public").files]
+    assert names == ["net.mlmodel", "net.labels.txt", "report.md", "report.html", "build.json", "SHA256SUMS"]
+
+
 def test_a_second_run_copies_nothing_and_says_so(make_dist, tmp_path):
     dist = make_dist()
     publish(dist, tmp_path / "public")

@@ -280,3 +280,24 @@ def test_a_softmax_too_many_is_named_in_a_note(source, stand_in):
     )
     found = judge(given, asked, interface=source.interface, precision="float32", gates=Gates())
     assert any("one softmax too many" in note for note in found.notes)
+
+
+def test_what_is_drawn_counts_every_value_and_ranks_what_the_gate_counted(check, asked):
+    validation = check(spoil=lambda scores: scores.flip(-1))
+    (drawn,) = validation.plots
+    assert drawn.values == sum(outputs["scores"].size for outputs in asked.outputs)
+    assert drawn.values == drawn.equal + drawn.non_finite + sum(drawn.errors)
+    assert {ranked.agreement for ranked in validation.rankings} == {"different"}
+    by_name = dict(zip([sample.name for sample in asked.samples], asked.outputs, strict=True))
+    for ranked in validation.rankings:
+        scores = torch.from_numpy(by_name[ranked.sample]["scores"])
+        expected = torch.softmax(scores.double(), -1)[0]
+        flipped = torch.softmax(scores.double().flip(-1), -1)[0]
+        for label, before, after in zip(ranked.labels, ranked.reference, ranked.candidate, strict=True):
+            index = int(label.removeprefix("class "))
+            assert before == pytest.approx(float(expected[index]), rel=1e-5)
+            assert after == pytest.approx(float(flipped[index]), rel=1e-5)
+
+
+def test_pictures_are_ranked_before_what_is_made_up(check):
+    assert [ranked.sample for ranked in check().rankings] == ["photo 0", "photo 1", "seed 0", "seed 1"]

@@ -138,6 +138,7 @@ def test_a_run_tells_what_was_built_and_what_failed(built, runner, outputs):
         "dist": str(out),
         "record": str(out / "build.json"),
         "report": str(out / "report.md"),
+        "page": str(out / "report.html"),
         "changed": '["good"]',
         "failed": '["fails"]',
     }

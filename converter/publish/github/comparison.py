@@ -6,7 +6,7 @@ from typing import Literal
 
 from converter.errors import PublishError
 from converter.model import Artifact
-from converter.package.dist import RECORD, REPORT
+from converter.package.dist import PAGE, RECORD, REPORT
 from converter.publish import Finished
 from converter.publish.github.names import asset_name, flat_name, temporary_name, temporary_parts
 from converter.publish.github.options import Options
@@ -40,12 +40,12 @@ class Comparison:
         self._given: dict[str, int] = {}
 
     def of_all(self, assets: Sequence[Asset], release: Release | None) -> list[Difference]:
-        """A published release whose other files are all the same keeps its build.json and report.md.
+        """A published release whose other files are all the same keeps its build.json and its reports.
 
         They tell the times of a run, so a second run of a tag would exchange them, and fail on an immutable release.
         """
         found = [self.of(file, assets, release) for file in self._finished.files]
-        told = [d for d in found if d.action == "replace" and d.file.path in (RECORD, REPORT)]
+        told = [d for d in found if d.action == "replace" and d.file.path in (RECORD, REPORT, PAGE)]
         if release is None or release.draft or any(d.is_open for d in found if d not in told):
             return found
         words = "tells of an earlier run with the same files"

@@ -20,7 +20,7 @@ from converter.errors import ManifestError, PublishError
 from converter.model import Artifact, BuildRecord
 from converter.package.checksums import artifact
 from converter.package.closing import closing_texts
-from converter.package.dist import RECORD, REPORT, SUMS
+from converter.package.dist import PAGE, RECORD, REPORT, SUMS
 from converter.package.merge import absent, faults, joined, listed
 from converter.package.record import to_json
 from converter.plain import from_plain
@@ -30,7 +30,7 @@ from converter.publish.s3.place import Place
 from converter.shards import Shard, shard_of
 
 FOLDER = "parts/"
-_CLOSING = (RECORD, REPORT, SUMS)  # what a killed run leaves of them is completed from the record
+_CLOSING = (RECORD, REPORT, PAGE, SUMS)  # what a killed run leaves of them is completed from the record
 _READERS = 8  # records are many and small
 
 
@@ -163,30 +163,30 @@ def hold_files(bucket: Bucket, where: Place, record: BuildRecord) -> None:
 def closed(bucket: Bucket, where: Place, record: BuildRecord, dist: Path | None = None) -> Iterator[Finished]:
     """The version as a finished folder, in which only the files that close it are on this machine: those of `dist`.
 
-    Where the same version was closed already its record stands, and its report: another run's timings do not make
+    Where the same version was closed already its record stands, and its reports: another run's timings do not make
     another release.
     """
     at = where.key(RECORD)
     found = bucket.read(at)
     there = _record_of(found[0]) if found else None
     if found and there is not None and same_promise(there, record):
-        report = bucket.read(where.key(REPORT))
-        texts = {**closing_texts(there), RECORD: found[0].decode()} | ({REPORT: report[0].decode()} if report else {})
+        stands = {name: read[0].decode() for name in (REPORT, PAGE) if (read := bucket.read(where.key(name)))}
+        texts = {**closing_texts(there), RECORD: found[0].decode(), **stands}
     elif dist:
-        texts = {name: (dist / name).read_text(encoding="utf-8") for name in _CLOSING}
+        texts = {name: (dist / name).read_text(encoding="utf-8") for name in _CLOSING if (dist / name).is_file()}
     else:
         texts = {**closing_texts(record)}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
-        last = [artifact(folder / name, folder) for name in _CLOSING]
+        last = [artifact(folder / name, folder) for name in _CLOSING if name in texts]
         yield Finished(folder=folder, record=record, files=(*built(record), *last))
 
 
 def closing(version: Finished) -> Sequence[Artifact]:
     """The files that close a version."""
-    return version.files[-len(_CLOSING) :]
+    return version.files[len(built(version.record)) :]
 
 
 def stored(record: BuildRecord) -> BuildRecord:

@@ -12,7 +12,14 @@ from converter.publish import finished
 from converter.publish.s3 import parts as parts_module
 
 NAMES = ("a", "b", "c")
-CLOSING = ["net/index.json", "net/latest.json", "net/v1/SHA256SUMS", "net/v1/build.json", "net/v1/report.md"]
+CLOSING = [
+    "net/index.json",
+    "net/latest.json",
+    "net/v1/SHA256SUMS",
+    "net/v1/build.json",
+    "net/v1/report.html",
+    "net/v1/report.md",
+]
 PARTS = [f"net/v1/parts/{i}-of-3.json" for i in (1, 2, 3)]
 MODELS = f"net/v1/parts/models-{hashlib.sha256(json.dumps(NAMES).encode()).hexdigest()}.json"
 FILES = [f"net/v1/{name}.mlmodel" for name in NAMES]
@@ -90,6 +97,7 @@ def test_the_last_part_finishes_the_release_whichever_it_is(shelf, make_parts, o
         "c.mlmodel",
         "build.json",
         "report.md",
+        "report.html",
         "SHA256SUMS",
     ]
     assert latest["commit"] == "abc"
@@ -102,7 +110,7 @@ def test_a_finished_release_is_what_merge_makes_of_the_parts(shelf, make_parts, 
     for dist in dists:
         shelf.publish(dist)
     merge(dists, tmp_path / "merged")
-    for name in ("build.json", "report.md", "SHA256SUMS"):
+    for name in ("build.json", "report.md", "report.html", "SHA256SUMS"):
         assert shelf.get(f"net/v1/{name}") == (tmp_path / "merged" / name).read_bytes()
     before = shelf.json("net/index.json")
     published = shelf.publish(tmp_path / "merged")  # the whole folder, afterwards: it is there already
@@ -139,7 +147,7 @@ def test_finalize_completes_what_a_killed_last_shard_left(shelf, make_parts, fin
             shelf.publish(dist)
     assert not set(CLOSING) & set(shelf.listed())
     published = finalize()
-    assert [file.name for file in published.files] == ["build.json", "report.md", "SHA256SUMS"]
+    assert [file.name for file in published.files] == ["build.json", "report.md", "report.html", "SHA256SUMS"]
     assert shelf.read_latest() == "v1"
 
 
@@ -293,7 +301,7 @@ def test_a_dry_run_says_what_a_part_would_do_and_changes_nothing(shelf, make_par
     assert shelf.plan(dists[2]) == [("upload", FILES[1]), ("publish", PARTS[2]), ("publish", "net/index.json")]
     shelf.publish(dists[2])
     steps = [(step.action, step.name) for step in shelf.publisher().plan_finalize("abc", None)]
-    assert steps == [("skip", f"net/v1/{name}") for name in ("build.json", "report.md", "SHA256SUMS")]
+    assert steps == [("skip", f"net/v1/{name}") for name in ("build.json", "report.md", "report.html", "SHA256SUMS")]
 
 
 def test_the_prefix_may_name_the_commit(shelf, make_parts, finalize):
