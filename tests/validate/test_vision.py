@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tree_sitter
+import tree_sitter_swift
 from PIL import Image
 
 from converter.errors import ConverterError
@@ -240,3 +242,11 @@ def test_every_file_of_the_package_that_is_no_module_is_installed_with_it():
     }
     assert root / "converter/validate/classify.swift" in others
     assert others <= installed
+
+
+@pytest.mark.parametrize(("more", "broken"), [(b"", False), (b"func (", True), (b"let x = [1, ", True)])
+def test_the_swift_program_is_swift(more, broken):
+    """By a grammar, as no Swift compiler is needed to develop."""
+    parser = tree_sitter.Parser(tree_sitter.Language(tree_sitter_swift.language()))
+    program = Path(vision.__file__).with_name("classify.swift").read_bytes()
+    assert parser.parse(program + more).root_node.has_error is broken
