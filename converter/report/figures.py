@@ -283,3 +283,16 @@ def measured(name: str, value: float) -> str:
 def bound(gate: Gate) -> str:
     """What a gate asks for: `≥ 35.0 dB`."""
     return f"{'≤' if 'at most' in gate.words else '≥'} {measured(gate.name, gate.limit)}"
+
+
+def missed(record: ModelRecord) -> str:
+    """What went wrong, for a page that shows the causes beside it: the error, without the words of those."""
+    causes = any(a.validation and a.validation.causes for a in record.attempts)
+    words = "\n".join(a.words for a in record.attempts if not a.passed and a.words)
+    return words if causes and words else record.error
+
+
+def causes_of(record: ModelRecord) -> str:
+    """The names of the causes that were found: `, by BGR`; empty where none was."""
+    names = dict.fromkeys(c.name for a in record.attempts if a.validation for c in a.validation.causes)
+    return f", by {' and '.join(names)}" if names else ""

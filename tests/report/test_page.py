@@ -164,6 +164,8 @@ def test_pictures_and_plots_have_words(page):
         "2 of 3 models passed",
         "Cause: BGR",
         "image: {color: BGR}",
+        "failed, by BGR",
+        "97.8 % (95 % CI 95.7 to 98.9) on 360 samples",
         "fault of the device",
         "4.31 ms",
         "another first class",
@@ -182,6 +184,11 @@ def test_pictures_and_plots_have_words(page):
 )
 def test_the_page_tells(whole, before, words):
     assert words in render_page(whole, before)
+
+
+def test_a_cause_is_said_once_for_each_file_and_not_in_the_error_as_well(whole, before):
+    assert "cause: BGR" in whole.models[1].error
+    assert render_page(whole, before).count("The source takes its channels as B, G, R") == 1
 
 
 def test_a_check_by_the_evaluator_is_not_called_core_ml(whole, mac):
