@@ -420,6 +420,42 @@ class Artifact:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ComparedOp:
+    """One value inside a model, the same on both sides: the source's own and the saved file's."""
+
+    op_type: str
+    name: str  # of the saved file's value
+    source: str  # where the source has it: a node's output, a module
+    psnr_db: float
+    max_abs_error: float
+    peak: float  # max|reference|
+    problem: str = ""  # `3 of 4096 values are infinite: beyond float16's 65504`
+
+
+@dataclass(frozen=True, kw_only=True)
+class Divergence:
+    """Source and saved file side by side on one sample, in the order of execution; `first` differs beyond the limit.
+
+    `first` is an index into `ops`, None where nothing differs. `culprits` are the operations that stand between the
+    last value that agrees and the first that does not.
+    """
+
+    model: str
+    file: str
+    sample: str
+    limit_db: float
+    ops: tuple[ComparedOp, ...]
+    first: int | None
+    culprits: tuple[str, ...] = ()
+    causes: tuple[Cause, ...] = ()
+    suggestion: str = ""
+    float32_ops: tuple[str, ...] = ()  # with which the gates pass, where that was looked for
+    stage: Literal["", "export", "conversion", "precision"] = ""  # where `first` goes wrong: torch's ONNX export, ...
+    route: Route | None = None  # None for a file that was not converted here
+    missed: tuple[str, ...] = ()  # the words of the gates that the file misses, over all samples
+
+
+@dataclass(frozen=True, kw_only=True)
 class Attempt:
     """One route to one format: a conversion, its validation, or the words of what went wrong."""
 
@@ -430,7 +466,8 @@ class Attempt:
     contents: Contents | None = None
     error: str = ""
     exit_code: int = 0
-    differs: str = ""  # of one that misses a gate: the first operation that differs from the source, in words
+    differs: str = ""  # of one that misses a gate without a cause: the first operation that differs from the source
+    divergence: Divergence | None = None  # of one that misses a gate, where it is small enough to look for it unasked
 
     @property
     def passed(self) -> bool:
@@ -629,42 +666,6 @@ class ValidationRecord:
         verdicts = [file.passed for file in self.files if file.required]
         verdicts += [check.passed for check in self.app_checks]
         return bool(self.files) and all(verdicts)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ComparedOp:
-    """One value inside a model, the same on both sides: the source's own and the saved file's."""
-
-    op_type: str
-    name: str  # of the saved file's value
-    source: str  # where the source has it: a node's output, a module
-    psnr_db: float
-    max_abs_error: float
-    peak: float  # max|reference|
-    problem: str = ""  # `3 of 4096 values are infinite: beyond float16's 65504`
-
-
-@dataclass(frozen=True, kw_only=True)
-class Divergence:
-    """Source and saved file side by side on one sample, in the order of execution; `first` differs beyond the limit.
-
-    `first` is an index into `ops`, None where nothing differs. `culprits` are the operations that stand between the
-    last value that agrees and the first that does not.
-    """
-
-    model: str
-    file: str
-    sample: str
-    limit_db: float
-    ops: tuple[ComparedOp, ...]
-    first: int | None
-    culprits: tuple[str, ...] = ()
-    causes: tuple[Cause, ...] = ()
-    suggestion: str = ""
-    float32_ops: tuple[str, ...] = ()  # with which the gates pass, where that was looked for
-    stage: Literal["", "export", "conversion", "precision"] = ""  # where `first` goes wrong: torch's ONNX export, ...
-    route: Route | None = None  # None for a file that was not converted here
-    missed: tuple[str, ...] = ()  # the words of the gates that the file misses, over all samples
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -242,7 +242,7 @@ def _attempt(
     from converter.baseline import held_attempt
     from converter.convert import convert
     from converter.convert.given import given
-    from converter.debug import words_of_first
+    from converter.debug import first_that_differs
     from converter.package import file_stem
     from converter.package.archive import unzipped
     from converter.validate import contents, validate
@@ -262,10 +262,10 @@ def _attempt(
         with trip.stage("validate", f"{target.format} {route}"):
             validation = validate(source, reference, conversion, model.validation, labelled=files.labelled)
             attempt = replace(attempt, contents=contents(path))
-        if not validation.passed and not validation.causes:
+        if not validation.passed:
             with trip.stage("debug", f"{target.format} {route}"):
-                words = words_of_first(source, reference, conversion, model.validation)
-            attempt = replace(attempt, differs=words)
+                words, divergence = first_that_differs(source, reference, conversion, model.validation)
+            attempt = replace(attempt, differs="" if validation.causes else words, divergence=divergence)
         attempt, notes = held_attempt(replace(attempt, validation=validation), trip.baseline, model.name)
         trip.notes += notes
         attempt = replace(attempt, exit_code=0 if attempt.passed else ValidationError.exit_code)

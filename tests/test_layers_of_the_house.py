@@ -23,7 +23,7 @@ ALLOWED = {
     "evaluate": {"registry"},
     "validate": {"evaluate", "manifest", "package", "workers"},
     # it walks the whole line once more; store, publish and what only prints are none of its business
-    "debug": {"manifest", "load", "convert", "evaluate", "validate", "package"},
+    "debug": {"manifest", "load", "convert", "evaluate", "validate", "package", "report"},
     "report": set(),
     "package": {"report", "shards"},  # report.md is one of the files that close a folder
     "publish": {

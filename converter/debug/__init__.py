@@ -2,7 +2,8 @@
 
 from converter.debug.command import debug
 from converter.debug.look import Case, look, look_at_file
-from converter.debug.unasked import words_of_first
-from converter.debug.words import lines, page, summary
+from converter.debug.unasked import first_that_differs
+from converter.debug.words import lines, page
+from converter.report.growth import summary
 
-__all__ = ["Case", "debug", "lines", "look", "look_at_file", "page", "summary", "words_of_first"]
+__all__ = ["Case", "debug", "first_that_differs", "lines", "look", "look_at_file", "page", "summary"]

@@ -1,13 +1,15 @@
 """What a run says by itself of a model that misses a gate: the first operation that differs."""
 
 import tempfile
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from converter.debug.look import Case, look, look_at_file
-from converter.debug.words import summary
 from converter.evaluate import load_model
-from converter.model import Conversion, Reference, Source
+from converter.model import Conversion, Divergence, Reference, Source
+from converter.report.growth import summary
 
 if TYPE_CHECKING:
     from converter.manifest.schema import ValidationOptions
@@ -15,10 +17,13 @@ if TYPE_CHECKING:
 SMALL_BYTES = 64 << 20  # of the file
 SMALL_VALUES_BYTES = 256 << 20  # of the values inside for one sample
 SMALL_OPS = 3000
+SHOWN_OPS = 160  # that a record keeps
 
 
-def words_of_first(source: Source, reference: Reference, conversion: Conversion, options: "ValidationOptions") -> str:
-    """The first operation that differs in a converted file that misses a gate, or how to ask for it.
+def first_that_differs(
+    source: Source, reference: Reference, conversion: Conversion, options: "ValidationOptions"
+) -> tuple[str, Divergence | None]:
+    """The first operation that differs in a converted file that misses a gate, or in words how to ask for it.
 
     Large models are left to the command: this runs unasked. It is bounded by what the model is, not by the clock, so
     that a slow machine says the same.
@@ -26,7 +31,7 @@ def words_of_first(source: Source, reference: Reference, conversion: Conversion,
     ask = f"`debug {source.name} --format {conversion.target.format} --route {conversion.route}` looks for the first "
     ask += "operation that differs"
     if _weight(conversion.path) > SMALL_BYTES or _ops(conversion.path) > SMALL_OPS:
-        return ask
+        return ask, None
     case = Case.of(source, reference, options, max_bytes=SMALL_VALUES_BYTES)
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -35,8 +40,20 @@ def words_of_first(source: Source, reference: Reference, conversion: Conversion,
             else:
                 found = look(case, conversion.route, conversion.target, Path(folder), conversion=conversion)
     except Exception:  # noqa: BLE001  the gate's own words stand whatever the libraries raise; this only adds to them
-        return ask
-    return f"{summary(found)}: {'; '.join(found.culprits)}" if found.culprits else summary(found)
+        return ask, None
+    words = f"{summary(found)}: {'; '.join(found.culprits)}" if found.culprits else summary(found)
+    return words, shortened(found)
+
+
+def shortened(found: Divergence) -> Divergence:
+    """With the worst of neighbouring values where there are many, and the first that differs: enough for a plot."""
+    bounds = [round(place * len(found.ops) / SHOWN_OPS) for place in range(SHOWN_OPS + 1)]
+    if len(found.ops) <= SHOWN_OPS:
+        return found
+    kept = {min(range(*pair), key=lambda place: found.ops[place].psnr_db) for pair in pairwise(bounds)}
+    places = sorted(kept | ({found.first} if found.first is not None else set()))
+    first = None if found.first is None else places.index(found.first)
+    return replace(found, ops=tuple(found.ops[place] for place in places), first=first)
 
 
 def _ops(path: Path) -> int:

@@ -3,28 +3,10 @@
 from collections.abc import Iterator
 from html import escape
 
-from converter.debug.chart import svg, text
 from converter.model import ComparedOp, Divergence
+from converter.report.growth import decibels, summary, svg, text
 
 _SHOWN = 6  # values around the first that differs
-
-
-def summary(found: Divergence) -> str:
-    """One sentence."""
-    if found.first is None:
-        if found.missed and not found.causes:
-            return "no operation differs, and a gate is missed: look at the samples, the labels and the limits"
-        if found.missed:
-            return "no operation differs"
-        worst = min((op.psnr_db for op in found.ops if op.source.endswith("(output)")), default=float("inf"))
-        return f"nothing differs: the outputs have {_db(worst)}, {found.limit_db:g} dB is asked for"
-    op = found.ops[found.first]
-    where = {"export": "torch's ONNX export", "conversion": "the conversion", "precision": "float16"}.get(
-        found.stage, ""
-    )
-    words = f"the first operation that differs is {op.name} ({op.op_type}), {_db(op.psnr_db)}"
-    words += f", by {where}" if where else ""
-    return f"{words}; {op.problem}" if op.problem else words
 
 
 def lines(found: Divergence) -> Iterator[str]:
@@ -55,7 +37,7 @@ def _table(found: Divergence) -> Iterator[str]:
             ">" if place == found.first else " ",
             op.name,
             op.op_type,
-            _db(op.psnr_db),
+            decibels(op.psnr_db),
             f"{op.max_abs_error:.3g}",
             f"{op.peak:.3g}",
             op.source,
@@ -67,12 +49,6 @@ def _table(found: Divergence) -> Iterator[str]:
     widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
     for row in [heads, *rows]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-
-
-def _db(psnr_db: float) -> str:
-    if psnr_db == float("inf"):
-        return "no error"
-    return f"{psnr_db:.1f} dB" if psnr_db > float("-inf") else "no signal"
 
 
 def page(found: tuple[Divergence, ...]) -> str:
@@ -110,7 +86,7 @@ def _row(op: ComparedOp, is_first: bool) -> str:
     cells = (
         op.name,
         op.op_type,
-        _db(op.psnr_db),
+        decibels(op.psnr_db),
         f"{op.max_abs_error:.3g}",
         f"{op.peak:.3g}",
         op.source,

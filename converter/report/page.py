@@ -24,7 +24,7 @@ from converter.model import (
     ValidationRecord,
     VisionCheck,
 )
-from converter.report import figures, plots
+from converter.report import figures, growth, plots
 from converter.report.changes import changes
 from converter.report.interface import crop, features, scale
 
@@ -329,6 +329,9 @@ def _environment() -> "Environment":
         crop=crop,
         devices=_DEVICES,
         failing=failing,
+        growth=lambda found: _safe(growth.svg(found.ops, found.first, found.limit_db)),
+        sentence=lambda words: f"{words[:1].upper()}{words[1:]}.",
+        summary=growth.summary,
         features=features,
         measured=figures.measured,
         missed=figures.missed,

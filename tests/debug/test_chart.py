@@ -5,9 +5,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from converter.debug.chart import svg, text
 from converter.debug.words import page, summary
 from converter.model import Cause, ComparedOp, Divergence
+from converter.report.growth import svg, text
 
 
 def op(place, psnr_db, problem=""):

@@ -7,7 +7,7 @@ import torch
 
 from converter.cli import main
 from converter.convert import convert
-from converter.debug import unasked, words_of_first
+from converter.debug import first_that_differs, unasked
 from converter.errors import ValidationError
 from converter.manifest.schema import ValidationOptions
 from converter.model import Attachments, Divergence, Interface, Metadata, Output, Source, Target, TensorInput
@@ -94,6 +94,8 @@ def test_a_run_names_the_operation_at_fault_and_its_files_can_be_looked_at(folde
     assert "psnr_db of output" in record["error"]
     assert 'cause: float16 overflow: reduce_sum "reduce_sum_0" is the first' in record["error"]
     assert "beyond float16's 65504" in record["error"]
+    divergence = record["attempts"][0]["divergence"]
+    assert divergence["ops"][divergence["first"]]["name"] == "reduce_sum_0"
     capsys.readouterr()
     assert main(["debug", "right", "--file", "dist/right/right.mlpackage.zip"]) == 0
     assert "nothing differs" in capsys.readouterr().out
@@ -116,6 +118,6 @@ def test_a_large_model_is_left_to_the_command(limit, monkeypatch, tmp_path):
     conversion = convert(source, "direct", target, tmp_path / "net.mlpackage")
     reference = reference_of(source, Attachments(), seeds=1)
     command = "`debug net --format mlpackage --route direct` looks for the first operation that differs"
-    assert words_of_first(source, reference, conversion, ValidationOptions()) != command
+    assert first_that_differs(source, reference, conversion, ValidationOptions())[0] != command
     monkeypatch.setattr(unasked, limit, 0)
-    assert words_of_first(source, reference, conversion, ValidationOptions()) == command
+    assert first_that_differs(source, reference, conversion, ValidationOptions()) == (command, None)

@@ -14,9 +14,11 @@ from converter.model import (
     Cause,
     CheckedFile,
     Classifier,
+    ComparedOp,
     CompiledFile,
     Contents,
     Conversion,
+    Divergence,
     Gate,
     ImageInput,
     Interface,
@@ -303,6 +305,26 @@ def swapped(mobilenet) -> ModelRecord:
         "a_network_with_a_rather_long_name_such_as_teams_give_them_v2.mlpackage",
         validation=drawn(8.1, "different", causes=(cause,)),
         exit_code=5,
+        divergence=Divergence(
+            model="a_network",
+            file="a_network.mlpackage",
+            sample="china.jpg",
+            limit_db=35.0,
+            ops=tuple(
+                ComparedOp(
+                    op_type="conv",
+                    name=f"op_{n}",
+                    source=f"features.{n}: convolution",
+                    psnr_db=120.0 - 9 * n,
+                    max_abs_error=0.1,
+                    peak=5.0,
+                )
+                for n in range(12)
+            ),
+            first=10,
+            culprits=("op_9 (clip)", "op_10 (conv)"),
+            stage="conversion",
+        ),
     )
     return replace(
         mobilenet,

@@ -165,6 +165,8 @@ def test_pictures_and_plots_have_words(page):
         "Cause: BGR",
         "image: {color: BGR}",
         "failed, by BGR",
+        "The first operation that differs is op_10 (conv), 30.0 dB, by the conversion.",
+        "PSNR in dB of 12 values; op_10 differs first",
         "97.8 % (95 % CI 95.7 to 98.9) on 360 samples",
         "fault of the device",
         "4.31 ms",

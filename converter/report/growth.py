@@ -1,14 +1,38 @@
-"""Error growth along a model: as a few lines of text, and as SVG."""
+"""Where a model goes wrong, and how its error grows: in a sentence, as a few lines of text, and as SVG."""
 
 from collections.abc import Sequence
 from html import escape
 from itertools import pairwise
 
-from converter.model import ComparedOp
+from converter.model import ComparedOp, Divergence
 
 _TOP_DB = 140.0  # float32's own digits; what is better is drawn there
 _ROWS, _COLUMNS = 8, 64
 _WIDTH, _HEIGHT, _MARGIN = 720, 240, 44
+
+
+def summary(found: Divergence) -> str:
+    """One sentence."""
+    if found.first is None:
+        if found.missed and not found.causes:
+            return "no operation differs, and a gate is missed: look at the samples, the labels and the limits"
+        if found.missed:
+            return "no operation differs"
+        worst = min((op.psnr_db for op in found.ops if op.source.endswith("(output)")), default=float("inf"))
+        return f"nothing differs: the outputs have {decibels(worst)}, {found.limit_db:g} dB is asked for"
+    op = found.ops[found.first]
+    where = {"export": "torch's ONNX export", "conversion": "the conversion", "precision": "float16"}.get(
+        found.stage, ""
+    )
+    words = f"the first operation that differs is {op.name} ({op.op_type}), {decibels(op.psnr_db)}"
+    words += f", by {where}" if where else ""
+    return f"{words}; {op.problem}" if op.problem else words
+
+
+def decibels(psnr_db: float) -> str:
+    if psnr_db == float("inf"):
+        return "no error"
+    return f"{psnr_db:.1f} dB" if psnr_db > float("-inf") else "no signal"
 
 
 def text(ops: Sequence[ComparedOp], first: int | None, limit_db: float) -> list[str]:
