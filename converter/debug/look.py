@@ -18,7 +18,7 @@ from converter.debug.values import Value
 from converter.errors import ManifestError
 from converter.evaluate.wiring import Wire
 from converter.model import Cause, Conversion, Divergence, Precision, Reference, Route, Source, Target, Validation
-from converter.validate.causes import causes
+from converter.validate.causes import diagnosis
 from converter.validate.check import Answers, activated, answers, judge
 from converter.validate.engines import engine
 from converter.validate.gates import Gates
@@ -54,10 +54,10 @@ class Case:
         """The known mistakes that explain why the file misses its gates, where they are asked for."""
         if missed.passed or not self.names_causes:
             return ()
-        return causes(
+        return diagnosis(
             self.source, self.reference, given, missed,
             precision=precision, gates=self.gates, path=path, labelled=self.labelled,
-        )  # fmt: skip
+        ).causes  # fmt: skip
 
     def limits_db(self, precision: Precision) -> list[float]:
         return [self.gates.psnr_limit_db(precision, output) for output in self.source.interface.outputs]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from converter.validate.causes import causes, diagnosis
+from converter.validate.causes import diagnosis
 from converter.validate.check import answers, judge
 from converter.validate.engines import Engine
 from converter.validate.gates import Gates
@@ -256,4 +256,4 @@ def test_with_grey_pictures_it_cannot_be_told_that_colours_are_exchanged(source)
     given = answers(PATH, seen, source.interface, file)
     verdict = judge(given, seen, interface=source.interface, precision="float32", gates=Gates())
     assert verdict.passed
-    assert causes(source, seen, given, verdict, precision="float32", gates=Gates()) == ()
+    assert diagnosis(source, seen, given, verdict, precision="float32", gates=Gates()).causes == ()

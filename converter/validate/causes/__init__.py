@@ -16,7 +16,7 @@ from converter.validate.causes.tried import Case
 from converter.validate.check import Answers
 from converter.validate.gates import Gates
 
-__all__ = ["Diagnosis", "causes", "diagnosis"]
+__all__ = ["Diagnosis", "diagnosis"]
 
 LIMIT_S = 60.0
 
@@ -27,36 +27,6 @@ class Diagnosis:
 
     causes: tuple[Cause, ...] = ()
     note: str = ""
-
-
-def causes(
-    source: Source,
-    reference: Reference,
-    answers: Answers,
-    validation: Validation,
-    *,
-    precision: Precision,
-    gates: Gates,
-    path: Path | None = None,
-    labelled: Path | None = None,
-    limit_s: float = LIMIT_S,
-) -> tuple[Cause, ...]:
-    """Why `validation` misses its gates; empty where it misses none, or where no mistake that is known explains it.
-
-    `path` is the saved file, for what only a second run of it shows; `labelled` the labelled set as the manifest names
-    it, for the crop. No new mistake is tried after `limit_s` seconds.
-    """
-    return diagnosis(
-        source,
-        reference,
-        answers,
-        validation,
-        precision=precision,
-        gates=gates,
-        path=path,
-        labelled=labelled,
-        limit_s=limit_s,
-    ).causes
 
 
 def diagnosis(
@@ -71,7 +41,11 @@ def diagnosis(
     labelled: Path | None = None,
     limit_s: float = LIMIT_S,
 ) -> Diagnosis:
-    """`causes`, with a word where there are none."""
+    """Why `validation` misses its gates: nothing where it misses none, or where no mistake that is known explains it.
+
+    `path` is the saved file, for what only a second run of it shows; `labelled` the labelled set as the manifest names
+    it, for the crop. No new mistake is tried after `limit_s` seconds.
+    """
     failed = {gate.name for gate in validation.gates if not gate.passed}
     if not failed:
         return Diagnosis()
