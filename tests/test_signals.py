@@ -87,7 +87,8 @@ def test_a_stopped_run_keeps_what_is_finished_and_leaves_nothing_behind(running,
     assert (running.returncode, said) == (143, "stopped by SIGTERM; finished models are kept\n")
     assert not [pid for pid in workers if is_alive(pid)]
     dist = tmp_path / "dist"
-    assert sorted(path.name for path in dist.iterdir()) == [".lock", "SHA256SUMS", "build.json", "done", "report.md"]
+    left = [".lock", "SHA256SUMS", "build.json", "done", "report.html", "report.md"]
+    assert sorted(path.name for path in dist.iterdir()) == left
     (model,) = json.loads((dist / "build.json").read_text())["models"]
     assert model["name"] == "done"
     for listed in model["artifacts"]:

@@ -76,11 +76,11 @@ def bomb(levels: int) -> str:
     ids=["aliases", "lists", "mappings", "dashes", "size", "items"],
 )
 def test_a_bomb_is_refused_quickly(text: str, words: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()  # what others do on the machine does not count
     node, complaints = read_document(text.encode())
     assert node is None
     assert words in complaints[-1].problem
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize(

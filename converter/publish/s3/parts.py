@@ -170,8 +170,10 @@ def closed(bucket: Bucket, where: Place, record: BuildRecord, dist: Path | None 
     found = bucket.read(at)
     there = _record_of(found[0]) if found else None
     if found and there is not None and same_promise(there, record):
-        stands = {name: read[0].decode() for name in (REPORT, PAGE) if (read := bucket.read(where.key(name)))}
+        stands = {name: read[0].decode() for name in (REPORT, PAGE, SUMS) if (read := bucket.read(where.key(name)))}
         texts = {**closing_texts(there), RECORD: found[0].decode(), **stands}
+        if SUMS in stands and PAGE not in stands:  # complete, of before there was a page
+            del texts[PAGE]
     elif dist:
         texts = {name: (dist / name).read_text(encoding="utf-8") for name in _CLOSING if (dist / name).is_file()}
     else:
