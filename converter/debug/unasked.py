@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from converter.debug.look import Case, look, look_at_file
+from converter.errors import ConverterError
 from converter.evaluate import load_model
 from converter.model import Conversion, Divergence, Reference, Source
 from converter.report.growth import summary
@@ -39,8 +40,9 @@ def first_that_differs(
                 found = look_at_file(case, conversion.path, conversion.target.compute_precision)
             else:
                 found = look(case, conversion.route, conversion.target, Path(folder), conversion=conversion)
-    except Exception:  # noqa: BLE001  the gate's own words stand whatever the libraries raise; this only adds to them
-        return ask, None
+    except Exception as error:  # noqa: BLE001  the gate's own words stand whatever the libraries raise; this adds to them
+        reason = error.problem if isinstance(error, ConverterError) else f"{type(error).__name__}: {error}"
+        return f"{ask}; here it was not found: {reason}", None
     words = f"{summary(found)}: {'; '.join(found.culprits)}" if found.culprits else summary(found)
     return words, shortened(found)
 

@@ -216,15 +216,15 @@ def _onnx(path: Path) -> tuple[_Run, str]:
         return _Raw(outputs=outputs)
 
     engine = f"onnxruntime {onnxruntime.__version__}"
-    if any(node.op_type in _PRODUCTS_OF_8_BITS for node in model.graph.node) and _saturates():
+    if _multiplies_int8(model) and _saturates():
         engine += ", which saturates products of uint8 and int8 on this processor (it has no VNNI)"
     return run, engine
 
 
-_PRODUCTS_OF_8_BITS = {
-    "ConvInteger", "DynamicQuantizeMatMul", "MatMulInteger", "MatMulIntegerToFloat", "QAttention", "QGemm",
-    "QLinearConv", "QLinearMatMul",
-}  # fmt: skip
+def _multiplies_int8(model: Any) -> bool:
+    """Whether int8 weights are taken as they are, and not as the floats that they stand for."""
+    int8 = {tensor.name for tensor in model.graph.initializer if tensor.data_type == tensor.INT8}
+    return any(node.op_type != "DequantizeLinear" and not int8.isdisjoint(node.input) for node in model.graph.node)
 
 
 def _saturates() -> bool:

@@ -101,8 +101,9 @@ def test_a_run_names_the_operation_at_fault_and_its_files_can_be_looked_at(folde
     assert "nothing differs" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("limit", ["SMALL_BYTES", "SMALL_OPS", "SMALL_VALUES_BYTES"])
-def test_a_large_model_is_left_to_the_command(limit, monkeypatch, tmp_path):
+@pytest.fixture
+def small(tmp_path):
+    """A source, its reference and a conversion of it."""
     interface = Interface(inputs=(TensorInput(name="x", shape=(2, 3), dtype="float32"),), outputs=(Output(name="y"),))
     source = Source(
         name="net",
@@ -116,8 +117,24 @@ def test_a_large_model_is_left_to_the_command(limit, monkeypatch, tmp_path):
     )
     target = Target(format="mlpackage", deployment_target="iOS16", compute_precision="float16")
     conversion = convert(source, "direct", target, tmp_path / "net.mlpackage")
-    reference = reference_of(source, Attachments(), seeds=1)
+    return source, reference_of(source, Attachments(), seeds=1), conversion
+
+
+@pytest.mark.parametrize("limit", ["SMALL_BYTES", "SMALL_OPS", "SMALL_VALUES_BYTES"])
+def test_a_large_model_is_left_to_the_command(limit, monkeypatch, small):
     command = "`debug net --format mlpackage --route direct` looks for the first operation that differs"
-    assert first_that_differs(source, reference, conversion, ValidationOptions())[0] != command
+    assert first_that_differs(*small, ValidationOptions())[0] != command
     monkeypatch.setattr(unasked, limit, 0)
-    assert first_that_differs(source, reference, conversion, ValidationOptions()) == (command, None)
+    words, divergence = first_that_differs(*small, ValidationOptions())
+    assert (words.partition(";")[0], divergence) == (command, None)
+    assert ("the values inside the model take more than" in words) is (limit == "SMALL_VALUES_BYTES")
+
+
+def test_what_goes_wrong_while_looking_unasked_is_said(monkeypatch, small):
+    def breaks(*_, **__):
+        raise RuntimeError("the library gave up")
+
+    monkeypatch.setattr(unasked, "look", breaks)
+    words, divergence = first_that_differs(*small, ValidationOptions())
+    assert words.endswith("; here it was not found: RuntimeError: the library gave up")
+    assert divergence is None

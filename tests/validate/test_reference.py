@@ -259,11 +259,13 @@ def test_a_reference_of_8_bit_products_says_where_the_processor_saturates_them(
 ):
     nodes = [
         ("DynamicQuantizeLinear", ["in/x"], ["q", "scale", "zero"]),
-        ("DynamicQuantizeLinear", ["w"], ["v", "step", "origin"]),
-        ("MatMulInteger", ["q", "v", "zero", "origin"], ["n"]),
+        ("MatMulInteger", ["q", "eight", "zero"], ["n"]),
         ("Cast", ["n"], ["out"], {"to": 1}),
     ]
     monkeypatch.setattr("converter.validate.reference._saturates", lambda: saturates)
     path = write_onnx(tmp_path / "m.onnx", *nodes, outputs=["out"])
+    model = onnx.load(path)
+    model.graph.initializer.append(numpy_helper.from_array(np.eye(4, dtype=np.int8), "eight"))
+    onnx.save(model, path)
     asked = reference(tensor_source(onnx_file=path), [Sample(name="s", inputs={"x": X})])
     assert ("saturates products" in asked.engine) is told

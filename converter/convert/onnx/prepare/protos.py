@@ -31,9 +31,12 @@ def dense_array(sparse: onnx.SparseTensorProto) -> np.ndarray:
 
 
 def initializers(graph: onnx.GraphProto, known: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
-    """A graph's constants, by name; the values of those that are `known` are not in the graph."""
+    """A graph's constants, by name; `known` has the values of those that the graph holds without data."""
     known = known or {}
-    constants = {t.name: known[t.name] if t.name in known else array_of(t) for t in graph.initializer}
+    constants = {
+        t.name: known[t.name] if t.name in known and not t.HasField("raw_data") else array_of(t)
+        for t in graph.initializer
+    }
     return constants | {sparse.values.name: dense_array(sparse) for sparse in graph.sparse_initializer}
 
 
