@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "converter").rglob("*.py"))
 STAGES = ["manifest", "load", "convert", "validate", "report", "package", "publish"]
 # what every room may use
-SHARED = {"model", "errors", "plain", "version"}
+SHARED = {"model", "errors", "plain", "version", "wire"}
 # room -> the other rooms it may import
 ALLOWED = {
     "registry": set(),
@@ -17,6 +17,7 @@ ALLOWED = {
     "errors": set(),
     "plain": set(),
     "version": set(),
+    "wire": set(),
     "manifest": set(),
     "load": {"manifest"},
     "convert": {"registry"},

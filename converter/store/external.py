@@ -7,7 +7,7 @@ import mmap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+from converter.wire import BYTES, fields
 
 # message -> the fields that lead to tensors, by number
 _WAYS: Mapping[str, Mapping[int, str]] = {
@@ -36,43 +36,11 @@ def external_files(path: Path) -> list[str]:
 
 def _locations(data: mmap.mmap, start: int, end: int, kind: str) -> Iterator[str]:
     if kind == "Entry":
-        entry = {number: data[begin:stop] for number, begin, stop in _fields(data, start, end)}
+        entry = {field.number: data[field.begin : field.stop] for field in fields(data, start, end)}
         if entry.get(1) == b"location":
             yield entry.get(2, b"").decode("utf-8")
         return
     ways = _WAYS[kind]
-    for number, begin, stop in _fields(data, start, end):
-        if number in ways:
-            yield from _locations(data, begin, stop, ways[number])
-
-
-def _fields(data: mmap.mmap, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Number, begin and end of every field that holds bytes."""
-    while at < end:
-        tag, at = _varint(data, at)
-        kind = tag & 7
-        if kind == _VARINT:
-            _, at = _varint(data, at)
-        elif kind == _BYTES:
-            size, at = _varint(data, at)
-            yield tag >> 3, at, at + size
-            at += size
-        elif kind in (_FIXED64, _FIXED32):
-            at += 8 if kind == _FIXED64 else 4
-        else:
-            raise ValueError("this is no message")
-    if at != end:
-        raise ValueError("a message that is cut off")
-
-
-def _varint(data: mmap.mmap, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-        if shift > 63:
-            raise ValueError("this is no number")
+    for field in fields(data, start, end):
+        if field.kind == BYTES and field.number in ways:
+            yield from _locations(data, field.begin, field.stop, ways[field.number])
