@@ -13,7 +13,6 @@ from converter.errors import ConverterError, ValidationError
 from converter.model import (
     Accuracy,
     Activation,
-    Conversion,
     Gate,
     Interface,
     OutputMetrics,
@@ -51,20 +50,11 @@ class Answers:
     predictions: tuple[Tensors, ...] = ()
 
 
-def validate(
-    conversion: Conversion, reference: Reference, *, interface: Interface, gates: Gates, engine: Engine
-) -> Validation:
-    """Compare a conversion's saved file with the reference, on `engine`.
-
-    A model that misses a gate is a Validation that has not passed. Raises EvaluationError or ValidationError where
-    there is nothing to compare: a file that cannot be run, a missing output, another shape.
-    """
-    given = answers(conversion.path, reference, interface, engine)
-    return judge(given, reference, interface=interface, precision=conversion.target.compute_precision, gates=gates)
-
-
 def answers(path: Path, reference: Reference, interface: Interface, engine: Engine) -> Answers:
-    """Ask the saved .mlmodel file or .mlpackage folder all that the reference was asked."""
+    """Ask the saved .mlmodel file or .mlpackage folder all that the reference was asked.
+
+    Raises EvaluationError or ValidationError, with the sample, where it cannot be run or gives no answer.
+    """
     started = time.monotonic()
     place = f"{path.name} on {engine.name}"
     sample = ""

@@ -32,13 +32,12 @@ class Predictor(Protocol):
 class Engine:
     """Who answers: `name` is said in reports, `load` opens a .mlmodel file or .mlpackage folder.
 
-    One that may hang or take its process down is asked `apart`, in a process of its own: `load` goes there, and so does
+    One that may hang or take its process down is asked in a process of its own: `load` goes there, and so does
     `placements`, which says of a loaded model where its operations would run. Its models know their `load_s`.
     """
 
     name: str
     load: Callable[[Path], Predictor]
-    apart: bool = False
     placements: Callable[[Any], tuple[Placement, ...]] | None = None
 
 
@@ -66,7 +65,6 @@ def engine(name: str, compute_units: ComputeUnits = "CPU_ONLY") -> Engine:
     return Engine(
         name=f"Core ML ({coreml.machine()})",
         load=partial(coreml.CoreML, compute_units=compute_units),
-        apart=True,
         placements=coreml.placements,
     )
 

@@ -75,9 +75,7 @@ def core_ml(monkeypatch):
         return end
 
     monkeypatch.setattr(module, "ask_apart", ask_apart)
-    monkeypatch.setattr(
-        module, "engine_called", lambda name, units="": Engine(name="Core ML (a Mac)", load=units, apart=True)
-    )
+    monkeypatch.setattr(module, "engine_called", lambda name, units="": Engine(name="Core ML (a Mac)", load=units))
     return mac
 
 
