@@ -209,7 +209,7 @@ def saved(tmp_path_factory):
 
 
 def asked(saved: Path, **limits):
-    engine = Engine(name="Core ML", load=CoreML, apart=True, placements=placements)
+    engine = Engine(name="Core ML", load=CoreML, placements=placements)
     return ask_apart(saved, saved.with_name("doubles.references.npz"), engine, Limits(**{"timeout_s": 120, **limits}))
 
 
