@@ -15,6 +15,7 @@ from converter.convert.onnx.lower.binding import Input, bind, is_sizes, known, m
 from converter.convert.onnx.lower.boundary import unique
 from converter.convert.onnx.lower.float32 import nodes_in_float32
 from converter.convert.onnx.lower.support import Support, examined, refused, unsupported
+from converter.convert.onnx.mapped import give_back
 from converter.convert.onnx.sizes import pinned
 from converter.convert.onnx.views import Shaped, View, tensor
 from converter.convert.origins import Origin, note
@@ -59,6 +60,8 @@ class Lowering:
             before = len(self.refused)
             try:
                 self.values.update(self._lower(node))
+                for name in self.graph.constants.keys() & node.inputs:
+                    give_back(self.graph.constants[name])
             except _BrokenError:
                 for inner in every(n for graph in node.subgraphs for n in graph.nodes):
                     self._note(examined(self.graph, inner))

@@ -112,6 +112,7 @@ def _read(path: Path) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
         if serialization.registry.get_format_from_file_extension(path.suffix) not in (None, "protobuf"):
             return onnx.load(path), {}  # .textproto, .json
         model, weights = wire.read(path)
+        weights |= wire.external(model, path.parent)
         load_external_data_for_model(model, str(path.parent))
         return model, weights
     except FileNotFoundError as error:

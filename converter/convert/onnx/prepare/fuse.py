@@ -1,8 +1,8 @@
 """Rewrites of a prepared graph where one operator says what several say, better than a MIL pass could.
 
 A layer normalisation in one piece keeps float16 from overflowing in the mean of squares, and a BatchNormalization goes
-into its convolution's weights in float64, before anything is rounded. A rewrite replaces a node by another of the same
-outputs; nodes that nobody needs any more are dropped afterwards.
+into its convolution's weights in float64, before anything is rounded. A rewrite replaces a node by others, the last of
+which has its outputs; nodes that nobody needs any more are dropped afterwards.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,8 +16,8 @@ _LAYER_NORMALIZATION_OPSET = 17
 
 
 def fuse(graph: Graph) -> Graph:
-    """The graph with batch and layer normalisations made one with their neighbours, in one walk per rewrite."""
-    for rewrite in (_fold_batch_normalization, _join_layer_normalization, _scale_layer_normalization):
+    """The graph with nodes made one with their neighbours, in one walk per rewrite."""
+    for rewrite in (_fold_batch_normalization, _join_layer_normalization, _scale_layer_normalization, _scale_once):
         graph = _Rewriting(graph).run(rewrite)
     return graph
 
@@ -27,19 +27,19 @@ class _Rewriting:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.constants = dict(graph.constants)
+        self.constants, self.types = dict(graph.constants), dict(graph.types)
         self.producers: dict[str, Node] = {}
         self.uses: dict[str, int] = {}
         for name in (*(n for node in graph.nodes for n in node.uses), *graph.outputs):
             self.uses[name] = self.uses.get(name, 0) + 1
 
-    def run(self, rewrite: Callable[["_Rewriting", Node], Node | None]) -> Graph:
-        nodes = []
+    def run(self, rewrite: Callable[["_Rewriting", Node], Sequence[Node]]) -> Graph:
+        nodes: list[Node] = []
         for node in self.graph.nodes:
-            node = (rewrite(self, node) if node.domain == "" else None) or node
-            self.producers.update(dict.fromkeys(node.outputs, node))
-            nodes.append(node)
-        return replace(self.graph, nodes=tuple(nodes), constants=self.constants)
+            for made in (rewrite(self, node) if node.domain == "" else ()) or (node,):
+                self.producers.update(dict.fromkeys(made.outputs, made))
+                nodes.append(made)
+        return replace(self.graph, nodes=tuple(nodes), constants=self.constants, types=self.types)
 
     def producer(self, name: str, *op_types: str) -> Node | None:
         """The node that makes a value, if it is one of these ops."""
@@ -60,19 +60,19 @@ class _Rewriting:
         return type_.shape if type_ is not None else None
 
 
-def _fold_batch_normalization(walk: _Rewriting, node: Node) -> Node | None:
+def _fold_batch_normalization(walk: _Rewriting, node: Node) -> Sequence[Node]:
     """Conv, then BatchNormalization: one Conv."""
     if node.op_type != "BatchNormalization" or len([o for o in node.outputs if o]) != 1:
-        return None
+        return ()
     given = node.attributes
     if given.get("training_mode", 0) or not given.get("spatial", 1) or (node.opset < 7 and not given.get("is_test", 0)):
-        return None
+        return ()
     conv = walk.producer(node.inputs[0], "Conv")
     if conv is None or walk.uses[conv.outputs[0]] != 1:
-        return None
+        return ()
     names = (*conv.inputs[1:], *node.inputs[1:])
     if any(name and name not in walk.constants for name in names):
-        return None
+        return ()
     weight = walk.constants[conv.inputs[1]]
     scale, shift, mean, variance = (walk.constants[name].astype(np.float64) for name in node.inputs[1:5])
     bias = walk.constants[conv.inputs[2]].astype(np.float64) if len(conv.inputs) > 2 and conv.inputs[2] else 0.0
@@ -80,39 +80,40 @@ def _fold_batch_normalization(walk: _Rewriting, node: Node) -> Node | None:
     folded_weight, folded_bias = f"{node.outputs[0]}.weight", f"{node.outputs[0]}.bias"
     walk.constants[folded_weight] = (weight * factor.reshape(-1, *[1] * (weight.ndim - 1))).astype(weight.dtype)
     walk.constants[folded_bias] = ((bias - mean) * factor + shift).astype(weight.dtype)
-    return replace(conv, inputs=(conv.inputs[0], folded_weight, folded_bias), outputs=node.outputs)
+    return (replace(conv, inputs=(conv.inputs[0], folded_weight, folded_bias), outputs=node.outputs),)
 
 
-def _join_layer_normalization(walk: _Rewriting, node: Node) -> Node | None:
+def _join_layer_normalization(walk: _Rewriting, node: Node) -> Sequence[Node]:
     """d = x - mean(x); d / sqrt(mean(d * d) + epsilon), as exporters wrote it before opset 17."""
     if node.op_type != "Div":
-        return None
+        return ()
     centred, deviation = node.inputs
     sub = walk.producer(centred, "Sub")
     root = walk.producer(deviation, "Sqrt")
     add = root and walk.producer(root.inputs[0], "Add")
     if sub is None or add is None:
-        return None
+        return ()
     variance = next((v for name in add.inputs if (v := walk.producer(name, "ReduceMean"))), None)
     mean = walk.producer(sub.inputs[1], "ReduceMean")
     if variance is None or mean is None or mean.inputs[0] != sub.inputs[0]:
-        return None
+        return ()
     epsilon = walk.scalar(walk.other(add, variance.outputs[0]) or "")
     axis = _last_axes(walk, mean)
     if epsilon is None or axis is None or axis != _last_axes(walk, variance):
-        return None
+        return ()
     if not _is_square(walk, variance.inputs[0], centred):
-        return None
+        return ()
     shape = walk.shape(sub.inputs[0]) or ()
     ones = f"{node.outputs[0]}.scale"
     walk.constants[ones] = np.ones([int(str(dim)) for dim in shape[axis:]], np.float32)
-    return replace(
+    joined = replace(
         node,
         op_type="LayerNormalization",
         opset=_LAYER_NORMALIZATION_OPSET,
         inputs=(sub.inputs[0], ones),
         attributes={"axis": axis, "epsilon": epsilon},
     )
+    return (joined,)
 
 
 def _last_axes(walk: _Rewriting, mean: Node) -> int | None:
@@ -139,10 +140,10 @@ def _is_square(walk: _Rewriting, name: str, of: str) -> bool:
     return product is not None and tuple(product.inputs) == (of, of)
 
 
-def _scale_layer_normalization(walk: _Rewriting, node: Node) -> Node | None:
+def _scale_layer_normalization(walk: _Rewriting, node: Node) -> Sequence[Node]:
     """A constant factor behind a joined layer normalisation becomes its scale, a summand its bias."""
     if node.op_type not in ("Mul", "Add") or node.opset >= _LAYER_NORMALIZATION_OPSET:
-        return None
+        return ()
     for name in node.inputs:
         norm = walk.producer(name, "LayerNormalization")
         other = walk.constants.get(walk.other(node, name) or "")
@@ -155,5 +156,36 @@ def _scale_layer_normalization(walk: _Rewriting, node: Node) -> Node | None:
             continue
         place = walk.other(node, name) or ""
         inputs = (norm.inputs[0], place) if node.op_type == "Mul" else (*norm.inputs[:2], place)
-        return replace(norm, inputs=inputs, outputs=node.outputs)
+        return (replace(norm, inputs=inputs, outputs=node.outputs),)
+    return ()
+
+
+def _scale_once(walk: _Rewriting, node: Node) -> Sequence[Node]:
+    """(a * s) @ (b * t) as (a * st) @ b: exporters write the root of attention's scale on both sides."""
+    if node.op_type != "MatMul":
+        return ()
+    left, right = (walk.producer(name, "Mul") for name in node.inputs)
+    if left is None or right is None:
+        return ()
+    scales = [_scaled(walk, side) for side in (left, right)]
+    if None in scales or any(walk.uses[side.outputs[0]] != 1 for side in (left, right)):
+        return ()
+    (a, s), (b, t) = (scale for scale in scales if scale is not None)
+    scaled, factor = f"{node.outputs[0]}.scaled", f"{node.outputs[0]}.factor"
+    walk.types[scaled] = walk.types[left.outputs[0]]
+    walk.constants[factor] = np.asarray(s.astype(np.float64) * t).astype(s.dtype)
+    return (
+        replace(left, inputs=(a, factor), outputs=(scaled,)),
+        replace(node, inputs=(scaled, b)),
+    )
+
+
+def _scaled(walk: _Rewriting, product: Node) -> tuple[str, np.ndarray] | None:
+    """What a product multiplies, and by which one float; None where it multiplies by more."""
+    for name in product.inputs:
+        factor, other = walk.constants.get(name), walk.other(product, name)
+        if factor is None or factor.size != 1 or factor.dtype.kind != "f" or other is None or other in walk.constants:
+            continue
+        if walk.shape(other) == walk.shape(product.outputs[0]):
+            return other, factor.reshape(())
     return None

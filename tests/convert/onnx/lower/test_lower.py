@@ -417,6 +417,78 @@ def test_a_batch_normalization_goes_into_its_convolution():
     assert [node.op_type for node in prepare(model).nodes] == ["Conv"]
 
 
+def built(model):
+    """The types of the operations that are left, constants aside."""
+    from converter.convert.onnx.lower import lower
+    from converter.convert.onnx.prepare import prepare
+    from converter.model import Target
+
+    target = Target(format="mlpackage", deployment_target="iOS16", compute_precision="float32")
+    program, _ = lower(prepare(model), interface=None, target=target)
+    used = {given for o in program.functions["main"].operations for given in o.get_flattened_inputs()}
+    used.update(program.functions["main"].outputs)
+    return [o.op_type for o in program.functions["main"].operations if o.op_type != "const" and used & {*o.outputs}]
+
+
+def attention(*, shared=False):
+    """Scores as torch's exporter writes them: the scale's root on both sides, the second side transposed."""
+    value = w(2, 3, 4, 5)
+    root = const(0.5**0.5)
+    steps = [
+        ("Mul", ["x", "root"], ["q"], {}),
+        ("Transpose", ["x"], ["t"], {"perm": (0, 1, 3, 2)}),
+        ("Mul", ["t", "root"], ["k"], {}),
+        ("MatMul", ["q", "k"], ["y" if not shared else "scores"], {}),
+    ]
+    if shared:
+        steps += [("ReduceSum", ["k"], ["sum"], {"keepdims": 0}), ("Add", ["scores", "sum"], ["y"], {})]
+    return values_of(*steps, constants={"root": root}, value=value), {"x": value}
+
+
+@pytest.mark.parametrize("format", ["mlpackage", "mlmodel"])
+@pytest.mark.parametrize("shared", [False, True])
+def test_attention_is_scaled_once_and_transposed_where_it_is_multiplied(answer, reference, format, shared):
+    model, inputs = attention(shared=shared)
+    target = "iOS14" if format == "mlmodel" else "iOS16"
+    got = answer(model, inputs, format=format, deployment_target=target)
+    np.testing.assert_allclose(got[0], reference(model, inputs)[0], rtol=1e-5, atol=1e-5)
+    assert built(model) == (
+        ["mul", "matmul"] if not shared else ["mul", "transpose", "mul", "matmul", "reduce_sum", "add"]
+    )
+
+
+def test_a_factor_of_more_than_one_number_stays_where_it_is(answer, reference):
+    value = w(3, 3)
+    model = values_of(
+        ("Mul", ["x", "row"], ["a"], {}),
+        ("Mul", ["x", "two"], ["b"], {}),
+        ("MatMul", ["a", "b"], ["y"], {}),
+        constants={"row": w(3), "two": const(2.0)},
+        value=value,
+    )
+    np.testing.assert_allclose(answer(model, {"x": value})[0], reference(model, {"x": value})[0], rtol=1e-5, atol=1e-5)
+    assert built(model) == ["mul", "mul", "matmul"]
+
+
+@pytest.mark.parametrize("perm", [(0, 2, 1), (2, 1, 0), (1, 0, 2)])
+@pytest.mark.parametrize("side", [0, 1])
+def test_only_the_last_two_axes_are_exchanged_by_a_product(answer, reference, side, perm):
+    value = w(3, 3, 3)
+    model = values_of(
+        ("Transpose", ["x"], ["t"], {"perm": perm}),
+        ("MatMul", ["t", "x"] if side == 0 else ["x", "t"], ["y"], {}),
+        constants={},
+        value=value,
+    )
+    np.testing.assert_allclose(answer(model, {"x": value})[0], reference(model, {"x": value})[0], rtol=1e-5, atol=1e-5)
+    assert built(model) == (["matmul"] if perm == (0, 2, 1) else ["transpose", "matmul"])
+
+
+def test_one_place_of_an_axis_is_one_operation():
+    model, _ = model_of("Gather", 13, [x(2, 3, 4), const(-1)], {"axis": 1})
+    assert built(model) == ["slice_by_index"]
+
+
 def test_the_same_graph_gives_the_same_program():
     from converter.convert.onnx.lower import lower
     from converter.convert.onnx.prepare import prepare

@@ -1,6 +1,7 @@
 """Files read without their weights, held to onnx.load."""
 
 import random
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -8,6 +9,7 @@ import pytest
 from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
+from converter.convert.onnx import mapped
 from converter.convert.onnx.prepare import wire
 from converter.convert.onnx.prepare.protos import initializers
 
@@ -94,3 +96,69 @@ def test_a_weight_shorter_than_its_shape_is_left_to_onnx(tmp_path):
     model = onnx.ModelProto(graph=onnx.GraphProto(initializer=[tensor]))
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
     assert wire.read(tmp_path / "m.onnx") == (model, {})
+
+
+@pytest.fixture
+def beside(tmp_path):
+    """A model whose weights are in a file beside it, with padding between them."""
+    constants = [numpy_helper.from_array(np.asarray(value), name) for name, value in WEIGHTS.items()]
+    graph = helper.make_graph([], "g", [], [], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)])
+    path = tmp_path / "m.onnx"
+    onnx.save(model, path, save_as_external_data=True, location="m.data", size_threshold=0)
+    return path
+
+
+def test_large_weights_beside_the_file_are_mapped_too(beside):
+    model, _ = wire.read(beside)
+    weights = wire.external(model, beside.parent)
+    assert set(weights) == {"large", "half", "int8", "int64"}
+    for name, value in weights.items():
+        assert value.dtype == WEIGHTS[name].dtype
+        assert not value.flags.writeable
+        np.testing.assert_array_equal(value, WEIGHTS[name])
+    left = {tensor.name for tensor in model.graph.initializer if tensor.external_data}
+    assert left == {"small", "flat"}
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"location": "../m.data"},
+        {"location": "link.data"},
+        {"location": "gone.data"},
+        {"offset": str(1 << 40)},
+        {"offset": "-1"},
+        {"length": "12"},
+    ],
+)
+def test_what_is_not_plainly_in_such_a_file_is_left_to_onnx(beside, entries):
+    (beside.parent / "link.data").symlink_to("m.data")
+    model, _ = wire.read(beside)
+    for tensor in model.graph.initializer:
+        for entry in tensor.external_data:
+            entry.value = entries.get(entry.key, entry.value)
+    before = onnx.ModelProto.FromString(model.SerializeToString())
+    assert wire.external(model, beside.parent) == {}
+    assert model == before
+
+
+def test_a_weight_given_back_is_read_again(tmp_path):
+    path = tmp_path / "weights"
+    numbers = R.standard_normal(1 << 21).astype(np.float32)
+    path.write_bytes(b"odd" + numbers.tobytes())
+    value = mapped.array(mapped.mapped(path), np.dtype(np.float32), (1 << 10, 1 << 11), 3)
+    before = file_memory()
+    total = value.sum()
+    assert file_memory() - before > 0.9 * value.nbytes
+    mapped.give_back(value)
+    assert file_memory() - before < 0.1 * value.nbytes
+    assert value.sum() == total
+    mapped.give_back(numbers)  # lies in no file: stays as it is
+    np.testing.assert_array_equal(value.reshape(-1), numbers)
+
+
+def file_memory():
+    """Bytes of mapped files that are in this process's memory: proc(5), RssFile."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line.split()[1] for line in lines if line.startswith("RssFile")))

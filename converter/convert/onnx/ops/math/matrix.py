@@ -80,8 +80,9 @@ def MatMul(A: Operand, B: Operand) -> Var:
     if is_var(A) and is_float(A) and not is_var(B) and B.ndim == 2 and len(A.shape) > 1:
         return linear(A, B.T, None)
     x_is_row, y_is_column = len(A.shape) == 1, len(B.shape) == 1
-    x, y = _matrix(A, 0, like), _matrix(B, 1, like)
-    product = mb.matmul(x=x, y=y)
+    x, transpose_x = _untransposed(_matrix(A, 0, like))
+    y, transpose_y = _untransposed(_matrix(B, 1, like))
+    product = mb.matmul(x=x, y=y, transpose_x=transpose_x, transpose_y=transpose_y)
     gone = [-2] * x_is_row + [-1] * y_is_column
     return mb.squeeze(x=product, axes=gone) if gone else product
 
@@ -91,6 +92,14 @@ def _matrix(x: Operand, axis: int, like: Var) -> Var:
     if is_var(x):
         return mb.expand_dims(x=x, axes=[axis]) if len(x.shape) == 1 else x
     return const(np.expand_dims(x, axis) if x.ndim == 1 else x, like=like)
+
+
+def _untransposed(x: Var) -> tuple[Var, bool]:
+    """What the last two axes were exchanged of, and whether they were: `matmul` does it itself."""
+    *others, rows, columns = range(len(x.shape))
+    if x.op is not None and x.op.op_type == "transpose" and list(x.op.perm.val) == [*others, columns, rows]:
+        return x.op.x, True
+    return x, False
 
 
 @op

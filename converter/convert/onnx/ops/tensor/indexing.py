@@ -19,6 +19,7 @@ from converter.convert.onnx.builder import (
     normal_axis,
     precision,
     shape_of,
+    target_is,
 )
 from converter.convert.onnx.ops.tables import ai_onnx
 from converter.convert.onnx.sizes import Size, is_static, size_of, vector
@@ -41,9 +42,10 @@ def Gather(data: Var, indices: Operand, axis: int = 0) -> Var:
     begin, end, others = [0] * len(data.shape), [0] * len(data.shape), [True] * len(data.shape)
     begin[axis], end[axis], others[axis] = int(indices), int(indices) + 1, False
     to_the_end = [other or int(indices) == -1 for other in others]
-    # Without squeeze_mask, which a NeuralNetwork knows from iOS14 on.
-    one = mb.slice_by_index(x=data, begin=begin, end=end, begin_mask=others, end_mask=to_the_end)
-    return mb.squeeze(x=one, axes=[axis])
+    masks = {"begin_mask": others, "end_mask": to_the_end}
+    if target_is("iOS15"):
+        return mb.slice_by_index(x=data, begin=begin, end=end, squeeze_mask=[not other for other in others], **masks)
+    return mb.squeeze(x=mb.slice_by_index(x=data, begin=begin, end=end, **masks), axes=[axis])
 
 
 def taken(x: Var, places: Var, axis: int) -> Var:
