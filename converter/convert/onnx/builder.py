@@ -238,6 +238,14 @@ def target_is(oldest: str) -> bool:
     return bool(is_current_opset_version_compatible_with(getattr(ct.target, oldest)))
 
 
+def no_epsilon() -> float:
+    """The epsilon of a `log` or `rsqrt` that shall have none: a NeuralNetwork's layer takes 0 for 1e-6.
+
+    With it a NeuralNetwork's logarithm of 0 is -103 and not -inf.
+    """
+    return 0.0 if target_is("iOS15") else 1e-45
+
+
 def is_const(x: Var) -> bool:
     return x.op is not None and x.op.op_type == "const"
 

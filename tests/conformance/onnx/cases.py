@@ -14,6 +14,7 @@ import onnx
 from onnx import numpy_helper
 
 from converter.errors import ConversionError, ConverterError, UnsupportedOpsError
+from converter.model import Format
 
 KINDS = ("node", "pytorch-converted", "pytorch-operator")
 _DTYPES = {"FLOAT32": np.float32, "FLOAT16": np.float16, "INT32": np.int32}
@@ -103,8 +104,8 @@ def _read(folder: Path, what: str, values: Iterable[onnx.ValueInfoProto]) -> lis
     ]
 
 
-def judge(case: Case, folder: Path) -> Result:
-    """Take the case through the whole way at float32."""
+def judge(case: Case, folder: Path, format: Format = "mlpackage") -> Result:
+    """Take the case through the whole way at float32, by an ML Program or by a NeuralNetwork."""
 
     def result(outcome: str, reason: str = "", baked: Iterable[str] = (), *, fixed: bool = False) -> Result:
         return Result(
@@ -115,7 +116,7 @@ def judge(case: Case, folder: Path) -> Result:
     fixed = False
     for inputs, outputs in case.data_sets:
         try:
-            path, baked = converted(case, inputs, folder)
+            path, baked = converted(case, inputs, folder, format)
             problem, fixed = _compared(case, path, inputs, outputs)
         except ConversionError as error:
             return result("refused", _first_reason(error), baked)
@@ -138,14 +139,16 @@ def _first_reason(error: ConversionError) -> str:
     return lines[1].strip() if isinstance(error, UnsupportedOpsError) and len(lines) > 1 else lines[0]
 
 
-def converted(case: Case, inputs: Sequence[Any], folder: Path) -> tuple[Path, frozenset[str]]:
+def converted(
+    case: Case, inputs: Sequence[Any], folder: Path, format: Format = "mlpackage"
+) -> tuple[Path, frozenset[str]]:
     """The case's saved file, and the inputs that became constants, as the lowering says that it must know them.
 
     Raises ConversionError.
     """
     import converter
 
-    path = folder / f"{case.name}.mlpackage"
+    path, target = folder / f"{case.name}.{format}", {"mlpackage": "iOS16", "mlmodel": "iOS14"}[format]
     baked = frozenset(  # an empty tensor, which Core ML does not have, tells the conversion nothing but its shape
         value.name
         for value, given in zip(case.model.graph.input, inputs, strict=False)
@@ -153,7 +156,8 @@ def converted(case: Case, inputs: Sequence[Any], folder: Path) -> tuple[Path, fr
     )
     for _ in range(_BAKED_ROUNDS):
         try:
-            converter.convert_onnx(with_constants(case.model, inputs, baked), path, compute_precision="float32")
+            model = with_constants(case.model, inputs, baked)
+            converter.convert_onnx(model, path, format=format, deployment_target=target, compute_precision="float32")
         except UnsupportedOpsError as error:
             if not error.inputs - baked:
                 raise
@@ -206,7 +210,13 @@ def fed(case: Case, spec: Any, inputs: Sequence[Any]) -> dict[str, np.ndarray]:
 
 
 def _is_fixed(spec: Any) -> bool:
-    """Whether no output of an ML Program depends on an input."""
+    """Whether no output depends on an input."""
+    if spec.WhichOneof("Type") == "neuralNetwork":
+        needed = {output.name for output in spec.description.output}
+        for layer in reversed(spec.neuralNetwork.layers):
+            if needed & _touched(layer, "output"):
+                needed |= _touched(layer, "input")
+        return not needed & {given.name for given in spec.description.input}
     function = spec.mlProgram.functions["main"]
     block = function.block_specializations[function.opset]
     needed = set(block.outputs)
@@ -214,6 +224,14 @@ def _is_fixed(spec: Any) -> bool:
         if needed & {output.name for output in operation.outputs}:
             needed |= _used(operation)
     return not needed & {value.name for value in function.inputs}
+
+
+def _touched(layer: Any, side: str) -> set[str]:
+    """What a layer of a NeuralNetwork reads (side `input`) or writes (`output`), its branches and loops too."""
+    inner = {"branch": ("ifBranch", "elseBranch"), "loop": ("conditionNetwork", "bodyNetwork")}
+    kind = layer.WhichOneof("layer")
+    networks = [getattr(getattr(layer, kind), name) for name in inner.get(kind, ())]
+    return set(getattr(layer, side)).union(*(_touched(own, side) for network in networks for own in network.layers))
 
 
 def _used(operation: Any) -> set[str]:

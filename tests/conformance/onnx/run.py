@@ -12,10 +12,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import onnx
 
+from converter.model import Format
 from tests import marks
 from tests.conformance.onnx import coverage
 from tests.conformance.onnx.cases import KINDS, Result, cases, is_sampled, judge
@@ -28,13 +31,19 @@ OPERATORS = ROOT / "docs/onnx.md"
 RIGHT = ("passed", "constant")
 
 
-def judged(name: str) -> Result:
+def judged(name: str, format: Format = "mlpackage") -> Result:
     """In a worker, which has the cases from its parent."""
     with tempfile.TemporaryDirectory() as folder:
-        return judge(cases()[name], Path(folder))
+        return judge(cases()[name], Path(folder), format)
 
 
-def run(names: Sequence[str], *, jobs: int, tell: Callable[[Result], None] = lambda result: None) -> list[Result]:
+def run(
+    names: Sequence[str],
+    *,
+    jobs: int,
+    format: Format = "mlpackage",
+    tell: Callable[[Result], None] = lambda result: None,
+) -> list[Result]:
     """Judge the cases, `jobs` at a time. One that takes its process with it has crashed."""
     logging.getLogger("coremltools").setLevel(logging.ERROR)
     cases()
@@ -49,7 +58,7 @@ def run(names: Sequence[str], *, jobs: int, tell: Callable[[Result], None] = lam
         suspects = left if together else left[:1]
         with ProcessPoolExecutor(jobs if together else 1, multiprocessing.get_context("fork")) as pool:
             try:
-                for result in pool.map(judged, suspects, chunksize=10 if together else 1):
+                for result in pool.map(partial(judged, format=format), suspects, chunksize=10 if together else 1):
                     results[result.name] = result
                     tell(result)
             except BrokenProcessPool:
@@ -61,10 +70,11 @@ def run(names: Sequence[str], *, jobs: int, tell: Callable[[Result], None] = lam
     return [results[name] for name in names]
 
 
-def known(path: Path = KNOWN) -> dict[re.Pattern[str], str]:
-    """The listed cases, each entry a pattern for the whole name with its reason."""
+def known(path: Path = KNOWN, format: Format = "mlpackage") -> dict[re.Pattern[str], str]:
+    """The listed cases, each entry a pattern for the whole name with its reason: in any format, and in this one."""
     listed = tomllib.loads(path.read_text(encoding="utf-8"))
-    return {re.compile(pattern): reason for pattern, reason in listed.get("cases", {}).items()}
+    both = {**listed.get(format, {}), **listed.get("cases", {})}
+    return {re.compile(pattern): reason for pattern, reason in both.items()}
 
 
 def reason_for(name: str, listed: Mapping[re.Pattern[str], str]) -> str:
@@ -116,6 +126,7 @@ def main() -> int:
     parser.add_argument("only", nargs="*", metavar="PATTERN", help="cases whose name holds one of these patterns")
     parser.add_argument("--one-in", type=int, default=1, help="a sample of one case in so many (default: all)")
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time (default: %(default)s)")
+    parser.add_argument("--format", choices=get_args(Format), default="mlpackage", help="default: %(default)s")
     parser.add_argument("--list", type=Path, metavar="FILE", help="write what became of each case")
     options = parser.parse_args()
     names = [
@@ -125,17 +136,18 @@ def main() -> int:
     ]
     if not names:
         sys.exit("no case has such a name")
-    results = run(names, jobs=options.jobs)
+    results = run(names, jobs=options.jobs, format=options.format)
     if options.list:
         words = (
             f"{r.outcome}\t{r.kind}\t{r.name}\t{','.join(r.baked)}\t{' '.join(r.reason.split())}\n" for r in results
         )
         options.list.write_text("".join(words), encoding="utf-8")
-    listed = known()
+    listed = known(format=options.format)
     complaints = list(verdict(results, listed))
     print(*complaints, summary(results, listed), sep="\n")
     if options.one_in == 1 and not options.only:
-        marks.write(PAGE, "onnx", summary(results, listed))
+        marks.write(PAGE, f"onnx, {options.format}", summary(results, listed))
+    if options.one_in == 1 and not options.only and options.format == "mlpackage":
         marks.write(README, "onnx", sentence(results))
         marks.write(OPERATORS, "operators", coverage.table(results))
     return int(bool(complaints))

@@ -23,6 +23,10 @@ def lower(graph: Graph, *, interface: Interface | None, target: Target) -> tuple
     [1, C, H, W]), float16 or int32; its outputs have the interface's names and types. Without an interface the graph's
     own names are kept, made valid. Raises UnsupportedOpsError naming every node that cannot be lowered.
     """
+    if target.format == "mlmodel" and not graph.inputs:
+        raise ConversionError(
+            "the model takes no inputs, and a NeuralNetwork takes at least one", fix="ask for an mlpackage"
+        )
     declared, interface = interface, interface or interface_of(graph)[0]
     precision = "fp16" if target.compute_precision == "float16" else "fp32"
     names = Names(target.float32_ops)

@@ -15,6 +15,7 @@ from converter.convert.onnx.builder import (
     is_float,
     is_var,
     mb,
+    no_epsilon,
     normal_axis,
     prod,
     shape_of,
@@ -112,7 +113,7 @@ def _square(x: Var) -> Var:
 
 
 def _log(x: Var) -> Var:
-    return cast(mb.log(x=x if is_float(x) else cast(x, "fp32"), epsilon=0.0), dtype_name(x))
+    return cast(mb.log(x=x if is_float(x) else cast(x, "fp32"), epsilon=no_epsilon()), dtype_name(x))
 
 
 @op

@@ -184,3 +184,30 @@ def test_names_become_valid_and_find_their_way_back():
     assert [i.name for i in interface.inputs] == ["in_put_1", "in_put_1_2"]
     assert [o.name for o in interface.outputs] == ["out_0", "_1"]
     assert names == {"in_put_1": "in/put.1", "in_put_1_2": "in/put_1", "out_0": "out:0", "_1": "1"}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "given", "words"),
+    [
+        (
+            [node("Constant", [], ["y"], value_floats=[1.0])],
+            (),
+            "takes no inputs, and a NeuralNetwork takes at least one",
+        ),
+        (
+            [node("GatherND", ["x", "c"], ["y"], batch_dims=1)],
+            (("x", FLOAT, [2, 3]),),
+            "batch_dims are known from iOS16 on",
+        ),
+        (
+            [node("BitCast", ["x"], ["y"], to=TensorProto.INT32)],
+            (("x", TensorProto.UINT32, [2]),),
+            "does not hold 32 bits",
+        ),
+    ],
+)
+def test_what_a_neural_network_cannot_say_is_refused(nodes, given, words):
+    model = model_of(*nodes, inputs=given, constants={"c": np.zeros((2, 1), np.int64)}, opset=26)
+    target = Target(format="mlmodel", deployment_target="iOS14", compute_precision="float32")
+    with pytest.raises(ConversionError, match=words):
+        lower(prepare(model), interface=None, target=target)

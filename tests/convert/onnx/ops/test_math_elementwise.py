@@ -29,6 +29,14 @@ def test_inverse_hyperbolics_of_large_numbers_in_float16(op, held):
     held((op, 9, [x], {}), compute_precision="float16", rtol=2e-3)
 
 
+@pytest.mark.parametrize("op", ["Log", "LogSoftmax", "ReduceLogSum"])
+@pytest.mark.parametrize("format", ["mlpackage", "mlmodel"])
+def test_a_logarithm_of_a_small_number_adds_nothing_to_it(op, format, held):
+    """A NeuralNetwork's layer adds 1e-6 unless it is told otherwise."""
+    x = run_time(np.array([[1e-30, 1e-12], [1e-7, 1]], np.float32))
+    held((op, 13, [x], {}), format=format, deployment_target="iOS14" if format == "mlmodel" else "iOS16", rtol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", NARROW)
 @pytest.mark.parametrize("op", ["Add", "Sub", "Mul"])
 def test_narrow_integers_wrap_around(op, dtype, held):

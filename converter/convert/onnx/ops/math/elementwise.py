@@ -14,6 +14,7 @@ from converter.convert.onnx.builder import (
     is_float,
     is_var,
     mb,
+    no_epsilon,
 )
 from converter.convert.onnx.integers import wrapped
 from converter.convert.onnx.ops.math.broadcasting import aligned
@@ -37,7 +38,7 @@ def Acosh(input: Var) -> Var:
     """In float32, because the square soon leaves float16."""
     wide = cast(input, "fp32")
     root = mb.sqrt(x=mb.sub(x=mb.square(x=wide), y=1.0))
-    return cast(mb.log(x=mb.add(x=wide, y=root), epsilon=0.0), dtype_name(input))
+    return cast(mb.log(x=mb.add(x=wide, y=root), epsilon=no_epsilon()), dtype_name(input))
 
 
 @op
@@ -56,7 +57,7 @@ def Asinh(input: Var) -> Var:
     wide = cast(input, "fp32")
     size = mb.abs(x=wide)
     root = mb.sqrt(x=mb.add(x=mb.square(x=size), y=1.0))
-    return cast(mb.mul(x=mb.sign(x=wide), y=mb.log(x=mb.add(x=size, y=root), epsilon=0.0)), dtype_name(input))
+    return cast(mb.mul(x=mb.sign(x=wide), y=mb.log(x=mb.add(x=size, y=root), epsilon=no_epsilon())), dtype_name(input))
 
 
 @op
@@ -143,7 +144,7 @@ def Floor(X: Var) -> Var:
 
 @op
 def Log(input: Var) -> Var:
-    return mb.log(x=input, epsilon=0.0)
+    return mb.log(x=input, epsilon=no_epsilon())
 
 
 @op

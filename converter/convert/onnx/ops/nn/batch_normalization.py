@@ -13,6 +13,7 @@ from converter.convert.onnx.builder import (
     dtype_name,
     is_var,
     mb,
+    no_epsilon,
 )
 from converter.convert.onnx.ops.tables import ai_onnx
 
@@ -108,7 +109,7 @@ def _scaled(X: Var, scale: Operand, B: Operand, mean: Operand, var: Operand, eps
     elif not is_var(var):
         factor = mb.mul(x=scale, y=const(1 / np.sqrt(np.asarray(var, np.float64) + epsilon), like=scale))
     else:
-        factor = mb.mul(x=mb.rsqrt(x=mb.add(x=var, y=epsilon), epsilon=0.0), y=_shaped(scale, (-1,), X))
+        factor = mb.mul(x=mb.rsqrt(x=mb.add(x=var, y=epsilon), epsilon=no_epsilon()), y=_shaped(scale, (-1,), X))
     if not any(is_var(x) for x in (factor, mean, B)):
         offset = np.asarray(B, np.float64) - np.asarray(mean, np.float64) * factor
         scaled = mb.mul(x=X, y=_shaped(factor, shape, X))

@@ -9,6 +9,7 @@ from converter.convert.onnx.builder import (
     is_bool,
     mb,
     precision,
+    target_is,
 )
 from converter.convert.onnx.integers import bits_of, is_signed, wrapped
 from converter.convert.onnx.ops.tables import ai_onnx
@@ -65,6 +66,8 @@ def BitCast(input: Var, *, to: int, types: ElementTypes) -> Var:
         raise Unsupported("Core ML has no way to the bits of a float")
     if bits_of(wanted) > 16 and is_signed(given):
         raise Unsupported(f"a negative number as {wanted} would not fit Core ML's 32 bits")
+    if bits_of(given) > 16 and not target_is("iOS15"):
+        raise Unsupported("a NeuralNetwork counts in float32, which does not hold 32 bits; an ML Program does")
     return wrapped(input, wanted)
 
 

@@ -140,6 +140,8 @@ def GatherElements(data: Var, indices: Operand, axis: int = 0) -> Var:
 
 @op
 def GatherND(data: Var, indices: Operand, batch_dims: int = 0) -> Var:
+    if batch_dims and not target_is("iOS16"):
+        raise Unsupported("batch_dims are known from iOS16 on")
     depth = int(indices.shape[-1])
     sizes = [size_of(data, axis) for axis in range(batch_dims, batch_dims + depth)]
     if is_var(indices) or any(is_var(size) for size in sizes):
@@ -149,7 +151,6 @@ def GatherND(data: Var, indices: Operand, batch_dims: int = 0) -> Var:
     else:
         places = const(_from_front(indices, np.array(sizes, np.int32)))
     numbers = cast(data, "int32") if is_bool(data) else data
-    # Only from iOS16 on does the operation know batch_dims at all.
     return cast(mb.gather_nd(x=numbers, indices=places, batch_dims=batch_dims or None), dtype_name(data))
 
 

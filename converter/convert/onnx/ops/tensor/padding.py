@@ -104,8 +104,7 @@ def _filled(x: Var, axis: int, count: int, fill: Operand) -> Var | None:
         return None
     shape = [count if a == axis else size for a, size in enumerate(shape_of(x))]
     if is_var(fill):
-        one = mb.squeeze(x=fill, axes=list(range(len(fill.shape)))) if fill.shape else fill
-        return mb.tile(x=mb.expand_dims(x=one, axes=list(range(len(shape)))), reps=shape)
+        return mb.tile(x=mb.reshape(x=fill, shape=[1] * len(shape)), reps=shape)
     number = np.zeros((), np.int32) if fill is None else fill.reshape(())
     return const(np.full(shape, number), like=x)
 
