@@ -104,8 +104,8 @@ class Figures:
 
 def figures(file: str, collected: int, records: list[Record], listed: list[Known], error: str = "") -> Figures:
     """Add up one file's records. A test whose process died counts as reached, and as failed."""
-    reached = [r for r in records if r.outcome == "started" or (r.reached and r.outcome in ("passed", "failed"))]
-    others = [r for r in records if r not in reached]
+    reached = [r for r in records if _has_reached(r)]
+    others = [r for r in records if not _has_reached(r)]
     failing = [(r, reason_for(r.id, listed)) for r in reached if r.outcome != "passed"]
     return Figures(
         file=file,
@@ -120,6 +120,10 @@ def figures(file: str, collected: int, records: list[Record], listed: list[Known
         unreached=Counter(_unreached(r) for r in others if r.outcome in ("passed", "failed")),
         error=error,
     )
+
+
+def _has_reached(record: Record) -> bool:
+    return record.outcome == "started" or (record.reached and record.outcome in ("passed", "failed"))
 
 
 def _unreached(record: Record) -> str:
