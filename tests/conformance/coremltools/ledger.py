@@ -28,10 +28,14 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """A group of tests that fail for one reason; `tests` is a pattern that the whole id must match."""
+    """A group of tests that fail for one reason; `tests` is a pattern that the whole id must match.
+
+    `sometimes`: by rounding, which random numbers and the processor decide, some of them pass.
+    """
 
     tests: re.Pattern[str]
     reason: str
+    sometimes: bool = False
 
 
 def stable(node_id: str) -> str:
@@ -78,7 +82,7 @@ def append(path: Path, record: Record) -> None:
 
 def known(path: Path) -> list[Known]:
     listed = tomllib.loads(path.read_text(encoding="utf-8")).get("known", [])
-    return [Known(tests=re.compile(entry["tests"]), reason=entry["reason"]) for entry in listed]
+    return [Known(**{**entry, "tests": re.compile(entry["tests"])}) for entry in listed]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +119,9 @@ def figures(file: str, collected: int, records: list[Record], listed: list[Known
         passed=len(reached) - len(failing),
         known=Counter(reason for _, reason in failing if reason is not None),
         failed=tuple(r for r, reason in failing if reason is None),
-        listed_passes=tuple(r for r in records if r.outcome == "passed" and reason_for(r.id, listed) is not None),
+        listed_passes=tuple(
+            r for r in records if r.outcome == "passed" and (entry := entry_for(r.id, listed)) and not entry.sometimes
+        ),
         skipped=Counter(r.reason for r in others if r.outcome in ("skipped", "xfailed")),
         unreached=Counter(_unreached(r) for r in others if r.outcome in ("passed", "failed")),
         error=error,
@@ -132,4 +138,9 @@ def _unreached(record: Record) -> str:
 
 
 def reason_for(test_id: str, listed: list[Known]) -> str | None:
-    return next((entry.reason for entry in listed if entry.tests.fullmatch(test_id)), None)
+    entry = entry_for(test_id, listed)
+    return entry.reason if entry else None
+
+
+def entry_for(test_id: str, listed: list[Known]) -> Known | None:
+    return next((entry for entry in listed if entry.tests.fullmatch(test_id)), None)

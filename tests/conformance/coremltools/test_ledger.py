@@ -1,5 +1,7 @@
 """Selection, records and figures, without running anything of coremltools."""
 
+from dataclasses import replace
+
 import ledger
 import page
 import pytest
@@ -69,6 +71,13 @@ def test_figures_count_what_was_reached():
 
 def test_a_listed_test_that_passes_is_found():
     assert [r.id for r in ledger.figures(FILE, 50, RECORDS, known("passes|x")).listed_passes] == ["passes"]
+
+
+def test_a_listed_test_that_passes_sometimes_may_pass():
+    (entry,) = known("passes|is known")
+    figures = ledger.figures(FILE, 50, RECORDS, [replace(entry, sometimes=True)])
+    assert figures.listed_passes == ()
+    assert figures.known == {"a reason": 1}
 
 
 @pytest.mark.parametrize(("pattern", "is_listed"), [("is known", True), ("is", False), (".*known", True)])
