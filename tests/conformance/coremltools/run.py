@@ -70,7 +70,20 @@ def run(chosen: list[str], results: Path, options: argparse.Namespace) -> dict[s
     Gives `collected`, the number of tests by file, and `errors`, why a file could not be collected.
     """
     environment = {**os.environ, "PYTHONPATH": f"{HERE}{os.pathsep}{ROOT}", "PYTHONWARNINGS": "ignore"}
-    command = [sys.executable, "-m", "pytest", "-q", "--no-header", "--tb=no", "-p", "plugin", "-p", "faster"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "--no-header",
+        "--tb=no",
+        "-p",
+        "plugin",
+        "-p",
+        "faster",
+        "-p",
+        "absent",
+    ]
     command += ["-p", "no:cacheprovider"]
     command += [
         "-p",
