@@ -156,8 +156,9 @@ def main() -> int:
     listed = known()
     complaints = list(verdict(results, listed))
     print(*complaints, summary(results, listed), sep="\n")
-    if not options.only and options.exporter is None:
-        marks.write(PAGE, "nets", summary(results, listed))
+    for exporter in dict.fromkeys(exporter for _, exporter in chosen) if not options.only else ():
+        own = [result for result in results if result.exporter == exporter]
+        marks.write(PAGE, f"nets, {exporter}", summary(own, listed))
     return int(bool(complaints))
 
 
