@@ -161,7 +161,10 @@ def _scale_layer_normalization(walk: _Rewriting, node: Node) -> Sequence[Node]:
 
 
 def _scale_once(walk: _Rewriting, node: Node) -> Sequence[Node]:
-    """(a * s) @ (b * t) as (a * st) @ b: exporters write the root of attention's scale on both sides."""
+    """(a * s) @ (b * t) as (a * st) @ b: exporters write the root of attention's scale on both sides.
+
+    Only where st neither enlarges a nor vanishes in float16: 300 twice would leave its range, 1e-5 twice its digits.
+    """
     if node.op_type != "MatMul":
         return ()
     left, right = (walk.producer(name, "Mul") for name in node.inputs)
@@ -171,6 +174,8 @@ def _scale_once(walk: _Rewriting, node: Node) -> Sequence[Node]:
     if None in scales or any(walk.uses[side.outputs[0]] != 1 for side in (left, right)):
         return ()
     (a, s), (b, t) = (scale for scale in scales if scale is not None)
+    if not float(np.finfo(np.float16).tiny) <= abs(float(s) * float(t)) <= 1:
+        return ()
     scaled, factor = f"{node.outputs[0]}.scaled", f"{node.outputs[0]}.factor"
     walk.types[scaled] = walk.types[left.outputs[0]]
     walk.constants[factor] = np.asarray(s.astype(np.float64) * t).astype(s.dtype)

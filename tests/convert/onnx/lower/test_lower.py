@@ -457,6 +457,17 @@ def test_attention_is_scaled_once_and_transposed_where_it_is_multiplied(answer, 
     )
 
 
+@pytest.mark.parametrize("factor", [300.0, 1e-5])
+def test_factors_that_leave_float16_together_stay_apart(answer, factor):
+    value = np.full((2, 2), 1 / factor if factor > 1 else 1e3, np.float32)
+    constants = {"s": const(factor), "t": const(factor)}
+    steps = [("Mul", ["x", "s"], ["a"], {}), ("Mul", ["x", "t"], ["b"], {}), ("MatMul", ["a", "b"], ["y"], {})]
+    model = values_of(*steps, constants=constants, value=value)
+    assert built(model) == ["mul", "mul", "matmul"]
+    right = (value * np.float32(factor)) @ (value * np.float32(factor))
+    np.testing.assert_allclose(answer(model, {"x": value}, **HALF)[0], right, rtol=1e-2)
+
+
 def test_a_factor_of_more_than_one_number_stays_where_it_is(answer, reference):
     value = w(3, 3)
     model = values_of(
