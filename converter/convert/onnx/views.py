@@ -2,12 +2,15 @@
 
 A tensor of higher rank exists as a View only: a tensor, the dimensions it is seen in, and the order of their axes.
 Where a later reshape brings the rank down again (window partitions, pixel shuffles, qkv splits) the View becomes
-reshapes and transposes of rank 5 at most.
+reshapes and transposes of rank 5 at most. What works element by element takes it in `folded` shapes.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+import numpy as np
 
 from converter.convert.onnx.builder import MAX_RANK, Ints, Unsupported, Var, is_const, mb, prod, shape_of
 
@@ -26,6 +29,7 @@ class View:
 
 
 Shaped: TypeAlias = View | Any
+ShapedOperand: TypeAlias = View | np.ndarray | Any  # an array where it is constant
 
 
 def reshape(x: Shaped, shape: Sequence[int]) -> Shaped:
@@ -72,6 +76,21 @@ def tile(x: Shaped, reps: Sequence[int]) -> Shaped:
     sizes, counts = zip(*groups, strict=True)
     wide = mb.tile(x=tensor(reshape(x, sizes)), reps=counts)
     return reshape(wide, [size * count for size, count in zip(static_shape(x), reps, strict=True)])
+
+
+def folded(shapes: Sequence[Sequence[int]]) -> list[Ints]:
+    """Shapes of rank 5 at most that broadcast as the given ones do: axes that all broadcast alike side by side are one.
+
+    Raises Unsupported where more than 5 axes are left.
+    """
+    rank = max(map(len, shapes))
+    aligned = [(*[1] * (rank - len(shape)), *shape) for shape in shapes]
+    larger = [tuple(shape[axis] != 1 for shape in aligned) for axis in range(rank)]
+    axes = [axis for axis in range(rank) if any(larger[axis])]
+    groups = [list(group) for _, group in itertools.groupby(axes, key=lambda axis: larger[axis])]
+    if len(groups) > MAX_RANK:
+        raise Unsupported(f"broadcasting along {len(groups)} axes has no place in Core ML, which ends at {MAX_RANK}")
+    return [tuple(prod([shape[axis] for axis in group]) for group in groups) or (1,) for shape in aligned]
 
 
 def empty(shape: Sequence[int], like: Shaped) -> View:

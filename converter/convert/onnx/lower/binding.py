@@ -10,7 +10,7 @@ from converter.convert.onnx.builder import ElementTypes, Operand, OutputCount, S
 from converter.convert.onnx.graph import Node, TensorType
 from converter.convert.onnx.ops import TABLES
 from converter.convert.onnx.ops.absent import REASONS
-from converter.convert.onnx.views import Shaped
+from converter.convert.onnx.views import Shaped, ShapedOperand
 from converter.registry import Adapt, BindError, Op, Parameter
 
 
@@ -47,7 +47,7 @@ def bind(node: Node, types: Mapping[str, TensorType], adapt: Adapt) -> Callable[
 
 def must_be_known(parameter: Parameter) -> bool:
     """Whether a parameter's type asks for a value that is known at conversion."""
-    return parameter.annotation not in (Any, Shaped, Operand) and not is_sizes(parameter)
+    return parameter.annotation not in (Any, Shaped, Operand, ShapedOperand) and not is_sizes(parameter)
 
 
 def is_sizes(parameter: Parameter) -> bool:

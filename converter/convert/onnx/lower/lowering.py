@@ -9,15 +9,16 @@ import numpy as np
 
 from converter.convert.naming import Names, module_path
 from converter.convert.onnx import builder
-from converter.convert.onnx.builder import Body, NotConstant, Operand, Unsupported, Var, mb, mil_dtype
+from converter.convert.onnx.builder import Body, Ints, NotConstant, Operand, Unsupported, Var, mb, mil_dtype
 from converter.convert.onnx.graph import Graph, Node, Subgraph, every
 from converter.convert.onnx.lower.binding import Input, bind, is_sizes, known, must_be_known
 from converter.convert.onnx.lower.boundary import unique
 from converter.convert.onnx.lower.float32 import nodes_in_float32
+from converter.convert.onnx.lower.high_rank import Folding, folding
 from converter.convert.onnx.lower.support import Support, examined, refused, unsupported
 from converter.convert.onnx.mapped import give_back
 from converter.convert.onnx.sizes import pinned
-from converter.convert.onnx.views import Shaped, View, tensor
+from converter.convert.onnx.views import Shaped, ShapedOperand, View, reshape, tensor
 from converter.convert.origins import Origin, note
 from converter.errors import ConversionError
 from converter.registry import BindError, Parameter
@@ -128,12 +129,13 @@ class Lowering:
         )
         precision = "fp32" if wide else self.precision
 
+        fold = folding(node, self._shape)
         unknown: list[str] = []
         wrong: list[Unsupported] = []  # said where nothing else must be known, for then it may fold away
 
         def adapt(value: Any, parameter: Parameter) -> Any:
             try:
-                return self._adapt(value, parameter, precision)
+                return self._adapt(value, parameter, precision, fold)
             except NotConstant as error:
                 unknown.extend(error.parameters)
             except Unsupported as error:
@@ -147,6 +149,8 @@ class Lowering:
             if wrong:
                 raise wrong[0]
             result = call()
+            if fold is not None:
+                result = reshape(result, fold.result)
         finally:
             builder.precision.reset(token)
         results = result if isinstance(result, tuple | list) else (result,)
@@ -175,27 +179,33 @@ class Lowering:
         limit = builder.FLOAT16_MAX
         return builder.cast(mb.clip(x=value, alpha=-limit, beta=limit), self.precision)
 
-    def _adapt(self, value: Any, parameter: Parameter, precision: str) -> Any:
+    def _adapt(self, value: Any, parameter: Parameter, precision: str, fold: Folding | None) -> Any:
         if isinstance(value, Subgraph):
             return self._enter(value)
         if not isinstance(value, Input):
             return value
         array = self.graph.constants.get(value.name)
+        shape = fold.inputs.get(value.name) if fold else None
         if must_be_known(parameter):
             if array is None:
                 raise NotConstant(parameter.name)
             return known(array, parameter)
         if is_sizes(parameter):
             return self._sizes(value.name, array, parameter)
-        if parameter.annotation == Operand and array is not None:
-            return array
+        if parameter.annotation in (Operand, ShapedOperand) and array is not None:
+            return array.reshape(shape) if shape else array
         if precision != self.precision and value.name in self.wide:
-            return self.wide[value.name]
+            return reshape(self.wide[value.name], shape) if shape else self.wide[value.name]
         x = self._var(value.name, array, precision)
-        x = x if parameter.annotation == Shaped else tensor(x)
+        x = reshape(x, shape) if shape else x
+        x = x if parameter.annotation in (Shaped, ShapedOperand) else tensor(x)
         if precision != self.precision and not isinstance(x, View) and builder.is_float(x):
             x = builder.cast(x, precision)
         return x
+
+    def _shape(self, name: str) -> Ints:
+        value = self.graph.constants.get(name)
+        return tuple((self.values[name] if value is None else value).shape)
 
     def _sizes(self, name: str, array: np.ndarray | None, parameter: Parameter) -> tuple[Any, ...]:
         """Integers that follow from shapes, each in a Var of its own where it is flexible."""

@@ -97,7 +97,7 @@ def test_what_only_building_reveals_is_also_collected():
         (
             model_of(
                 node("Reshape", ["x", "s"], ["r"]),
-                node("Relu", ["r"], ["q"], "n"),
+                node("Softmax", ["r"], ["q"], "n"),
                 node("Flatten", ["q"], ["y"]),
                 inputs=(("x", FLOAT, [64]),),
                 constants={"s": [2] * 6},

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from converter.convert.onnx.builder import MAX_RANK, Ints, Operand, Unsupported, Var, const, is_var, mb, prod
+from converter.convert.onnx.builder import MAX_RANK, Ints, Unsupported, Var, const, mb, prod
 from converter.convert.onnx.ops.tables import ai_onnx
-from converter.convert.onnx.views import View, reshape, static_shape, tensor, transpose
+from converter.convert.onnx.views import Shaped, ShapedOperand, View, reshape, static_shape, tensor, transpose
 
 op = ai_onnx.op
 
@@ -25,13 +25,13 @@ class _Term:
 
 
 @op
-def Einsum(*Inputs: Operand, equation: str) -> Var:
+def Einsum(*Inputs: ShapedOperand, equation: str) -> Shaped:
     """Operands are taken from left to right, constants among each other first."""
     terms, result = _parsed(equation, [len(x.shape) for x in Inputs])
     operands = [_diagonal(_Term(labels, x)) for labels, x in zip(terms, Inputs, strict=True)]
-    known = [term for term in operands if not is_var(term.x)]
+    known = [term for term in operands if isinstance(term.x, np.ndarray)]
     if len(known) > 1:
-        operands = [term for term in operands if is_var(term.x)]
+        operands = [term for term in operands if not isinstance(term.x, np.ndarray)]
         kept = tuple(dict.fromkeys(label for term in known for label in term.labels))
         operands.append(_contracted_constants(known, kept))
     while len(operands) > 1:
@@ -42,7 +42,8 @@ def Einsum(*Inputs: Operand, equation: str) -> Var:
             *rest,
         ]
     last = _summed(operands[0], set(result))
-    return tensor(transpose(last.x, [last.labels.index(label) for label in result]))
+    found = transpose(last.x, [last.labels.index(label) for label in result])
+    return found if len(result) > MAX_RANK else tensor(found)
 
 
 def _parsed(equation: str, ranks: Sequence[int]) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
