@@ -74,6 +74,13 @@ def test_elements_are_taken_by_places(dtype, known, held):
     held(("GatherND", 13, [data, given([[-1], [2], [0], [1]])], {"batch_dims": 1}))
 
 
+@pytest.mark.parametrize(("deployment_target", "guarded"), [("iOS15", 0), ("iOS16", 0), ("iOS17", 1), ("iOS18", 1)])
+def test_computed_places_from_the_end_are_guarded_only_where_gather_takes_none(deployment_target, guarded, held, built):
+    case = ("Gather", 13, [(4, 5), run_time(np.array([0, -1, -5], np.int32))], {"axis": 1})
+    held(case, deployment_target=deployment_target)
+    assert built(case, deployment_target=deployment_target).count("select") == guarded
+
+
 @pytest.mark.parametrize("mode", ["linear", "circular"])
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize(("cache", "update", "axis"), [((2, 3, 6, 4), (2, 3, 3, 4), -2), ((3, 5, 2), (3, 2, 2), 1)])

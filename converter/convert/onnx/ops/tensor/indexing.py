@@ -31,7 +31,8 @@ op = ai_onnx.op
 def Gather(data: Var, indices: Operand, axis: int = 0) -> Var:
     axis = normal_axis(axis, len(data.shape))
     if is_var(indices):
-        return taken(data, from_the_end(indices, data, axis), axis)
+        counts_back = target_is("iOS15") and not target_is("iOS17")  # of MIL's ops `gather` alone says so
+        return taken(data, indices if counts_back else from_the_end(indices, data, axis), axis)
     if is_static(data.shape[axis]):
         indices = np.where(indices < 0, indices + int(data.shape[axis]), indices)
     if indices.ndim and (indices < 0).any():
@@ -56,7 +57,7 @@ def taken(x: Var, places: Var, axis: int) -> Var:
 
 
 def from_the_end(indices: Var, data: Var, axis: int) -> Var:
-    """Computed indices with the negative ones counted from the front: from iOS17 on Core ML takes no others."""
+    """Computed indices with the negative ones counted from the front."""
     size = size_of(data, axis)
     if is_var(size):
         size = mb.squeeze(x=size, axes=[0])
