@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+import converter
 from converter.convert.onnx.lower.high_rank import ELEMENTWISE
 from converter.convert.onnx.ops.tables import ai_onnx
 from converter.errors import ConverterError
@@ -94,6 +95,15 @@ def test_einsum(equation, shapes, constant, held):
 def test_more_axes_than_broadcast_in_rank_5_are_refused(answer):
     with pytest.raises(ConverterError, match=r'"wide" \(Add, opset 17\): broadcasting along 6 axes has no place'):
         answer(model("Add", [(2, 1, 2, 1, 2, 1), (1, 3, 1, 3, 1, 3)]), {})
+
+
+def test_a_flexible_operand_is_refused():
+    built = model("Add", [(2, 3, 2, 3, 2, 3), (3,)], constant=0)
+    built.graph.node[0].input[1] = "x1_flexible"
+    built.graph.initializer.append(numpy_helper.from_array(np.array([-1], np.int64), "x1_flexible"))
+    built.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "length"
+    with pytest.raises(ConverterError, match=r'"wide" \(Add, opset 17\): with a flexible dimension'):
+        converter.convert_onnx(built, "unused.mlpackage", shapes={"length": converter.Range(1, 3)})
 
 
 def test_each_is_an_op_of_ours():
