@@ -55,6 +55,7 @@ def judged(net: str, exporter: str) -> Result:
 
 def _send(net: str, exporter: str, sender: Connection) -> None:
     with tempfile.TemporaryDirectory() as folder:
+        tempfile.tempdir = folder  # coremltools' packages too, which it deletes at an exit that never comes here
         sender.send(asdict(judge(nets()[net], exporter, Path(folder))))
 
 
