@@ -38,25 +38,25 @@ def fingerprint() -> str:
 
 
 def judged(net: str, exporter: str) -> Result:
-    """A net in a process of its own, which gives its memory back and may die."""
+    """A net in a process of its own, which gives its memory back and may die; what it wrote is deleted here."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.get_context("fork").Process(target=_send, args=(net, exporter, sender))
-    process.start()
-    sender.close()
-    try:
-        answered = receiver.poll(TIME_LIMIT_S)
-        return Result(**receiver.recv()) if answered else _lost(net, exporter, f"no answer in {TIME_LIMIT_S} s")
-    except EOFError:
-        return _lost(net, exporter, "its process died")
-    finally:
-        process.kill()
-        process.join()
-
-
-def _send(net: str, exporter: str, sender: Connection) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        tempfile.tempdir = folder  # coremltools' packages too, which it deletes at an exit that never comes here
-        sender.send(asdict(judge(nets()[net], exporter, Path(folder))))
+        process = multiprocessing.get_context("fork").Process(target=_send, args=(net, exporter, folder, sender))
+        process.start()
+        sender.close()
+        try:
+            answered = receiver.poll(TIME_LIMIT_S)
+            return Result(**receiver.recv()) if answered else _lost(net, exporter, f"no answer in {TIME_LIMIT_S} s")
+        except EOFError:
+            return _lost(net, exporter, "its process died")
+        finally:
+            process.kill()
+            process.join()
+
+
+def _send(net: str, exporter: str, folder: str, sender: Connection) -> None:
+    tempfile.tempdir = folder  # of coremltools' packages, too
+    sender.send(asdict(judge(nets()[net], exporter, Path(folder))))
 
 
 def _lost(net: str, exporter: str, reason: str) -> Result:

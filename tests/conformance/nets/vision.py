@@ -109,9 +109,10 @@ def _segmenter(name: str) -> tuple[torch.nn.Module, Mapping[str, torch.Tensor]]:
 def _video(name: str) -> tuple[torch.nn.Module, Mapping[str, torch.Tensor]]:
     frames, side = (16, 224) if name == "s3d" else (4, 64)
     clip = torch.zeros(1, 3, frames, side, side)
-    small = partial(mvit.MViT, spatial_size=(side, side), temporal_size=frames)
-    # torchvision gives no other size, and of its own one torch's exporter takes over 23 GB to write mvit_v2_s.
-    with patch.object(mvit, "MViT", lambda **settings: small(**settings | small.keywords)):
+    sizes = {"spatial_size": (side, side), "temporal_size": frames}
+    whole = mvit.MViT
+    # torchvision makes this net in one size only, at which torch's exporter takes over 23 GB to write mvit_v2_s.
+    with patch.object(mvit, "MViT", lambda **settings: whole(**settings | sizes)):
         module = models.get_model(name, weights=None, num_classes=CLASSES).eval()
     return calibrated(module, clip), {"clip": clip}
 

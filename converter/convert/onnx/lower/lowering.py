@@ -40,7 +40,7 @@ class Lowering:
     cause: Exception | None = None  # of the first refusal that is not ours
     names: dict[str, str] = field(default_factory=dict)  # of constants, and what they stand for
     float32_ops: Names = field(default_factory=Names)
-    wide: dict[str, Var] = field(default_factory=dict)  # results of float32 nodes before they were rounded
+    wide: dict[str, Shaped] = field(default_factory=dict)  # results of float32 nodes before they were rounded
     neighbours: frozenset[str] = frozenset()  # first outputs of nodes that others ask to compute in float32
 
     def run(self) -> list[Var]:
@@ -110,9 +110,9 @@ class Lowering:
         return build
 
     def _output(self, name: str, output_name: str) -> Var:
-        if name in self.wide:
-            return self.wide[name]
         try:
+            if name in self.wide:
+                return tensor(self.wide[name])
             return tensor(self._var(name, self.graph.constants.get(name), self.precision))
         except Unsupported as error:
             raise ConversionError(f'output "{output_name}": {error}', fix="reshape it inside the model") from error
@@ -170,14 +170,13 @@ class Lowering:
 
     def _narrowed(self, name: str, value: Shaped) -> Shaped:
         """A float32 result as float16; nodes in float32 behind it take it as it was."""
-        if isinstance(value, View):
-            return replace(value, base=self._narrowed("", value.base))
-        if not builder.is_float(value):
+        var = _base(value)
+        if not builder.is_float(var):
             return value
         if name:
             self.wide[name] = value
         limit = builder.FLOAT16_MAX
-        return builder.cast(mb.clip(x=value, alpha=-limit, beta=limit), self.precision)
+        return _on(builder.cast(mb.clip(x=var, alpha=-limit, beta=limit), self.precision), value)
 
     def _adapt(self, value: Any, parameter: Parameter, precision: str, fold: Folding | None) -> Any:
         if isinstance(value, Subgraph):
@@ -194,13 +193,12 @@ class Lowering:
             return self._sizes(value.name, array, parameter)
         if parameter.annotation in (Operand, ShapedOperand) and array is not None:
             return array.reshape(shape) if shape else array
-        if precision != self.precision and value.name in self.wide:
-            return reshape(self.wide[value.name], shape) if shape else self.wide[value.name]
-        x = self._var(value.name, array, precision)
+        is_wide = precision != self.precision and value.name in self.wide
+        x = self.wide[value.name] if is_wide else self._var(value.name, array, precision)
         x = reshape(x, shape) if shape else x
         x = x if parameter.annotation in (Shaped, ShapedOperand) else tensor(x)
-        if precision != self.precision and not isinstance(x, View) and builder.is_float(x):
-            x = builder.cast(x, precision)
+        if precision != self.precision and builder.is_float(_base(x)):
+            x = _on(builder.cast(_base(x), precision), x)
         return x
 
     def _shape(self, name: str) -> Ints:
@@ -247,7 +245,7 @@ class Lowering:
                 where=(str(node),),
                 fix="this is a fault of the converter; please report it with the model",
             )
-        var = value.base if isinstance(value, View) else value
+        var = _base(value)
         expected = mil_dtype(type_.dtype, self.precision)
         if builder.dtype_name(var) != expected:
             raise ConversionError(
@@ -274,6 +272,15 @@ class Lowering:
             self.values[name] = mb.placeholder(
                 shape=type_.shape, dtype=dtype, allow_rank0_input=True, name="stand_in"
             ).outputs[0]
+
+
+def _base(x: Shaped) -> Var:
+    return x.base if isinstance(x, View) else x
+
+
+def _on(base: Var, x: Shaped) -> Shaped:
+    """Another tensor, seen as `x` is."""
+    return replace(x, base=base) if isinstance(x, View) else base
 
 
 def _differ(built: object, inferred: object) -> bool:

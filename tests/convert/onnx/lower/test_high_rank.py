@@ -1,6 +1,8 @@
 """Computing element by element beyond rank 5, held to onnxruntime."""
 
+import coremltools as ct
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -20,7 +22,7 @@ SHAPES = [
 ]
 
 
-def model(op, shapes, *, constant=None, elem_type=TensorProto.FLOAT, perm=None, **attributes):
+def model(op, shapes, *, constant=None, perm=None, **attributes):
     """Inputs of rank 1 seen in these shapes (one may be a constant), an op, and its result in rank 1 again."""
     nodes, inputs, initializers, names = [], [], [], []
     for place, shape in enumerate(shapes):
@@ -79,6 +81,45 @@ def test_in_half_precision(held):
     held(model("Add", SHAPES[0]), compute_precision="float16")
 
 
+@pytest.mark.parametrize("constant", [None, 1])
+@pytest.mark.parametrize(
+    ("op", "attributes", "computing"),
+    [
+        ("Einsum", {"equation": "abcdef,abcdef->abcde"}, "matmul"),
+        ("Add", {}, "add"),
+        ("Concat", {"axis": 0}, "concat"),
+    ],
+)
+def test_what_is_named_computes_in_float32(op, attributes, computing, constant, tmp_path):
+    package = tmp_path / "wide.mlpackage"
+    built = model(op, [(2, 3, 2, 3, 2, 3), (2, 3, 2, 3, 2, 3)], constant=constant, **attributes)
+    converter.convert_onnx(built, package, float32_ops={op})
+    function = ct.models.utils.load_spec(str(package)).mlProgram.functions["main"]
+    [block] = function.block_specializations.values()
+    [computed] = [operation for operation in block.operations if operation.type == computing]
+    assert computed.outputs[0].type.tensorType.dataType == ct.proto.MIL_pb2.FLOAT32
+
+
+def test_a_sum_of_squares_stays_in_float32_up_to_its_root(answer, reference):
+    """Four squares of 300 are beyond float16, their root is not."""
+    shapes = {"six": [2, 2, 2, 2, 2, 2], "axes": [4, 5], "flat": [-1]}
+    nodes = [
+        helper.make_node("Reshape", ["x", "six"], ["seen"]),
+        helper.make_node("Mul", ["seen", "seen"], ["squares"]),
+        helper.make_node("ReduceSum", ["squares", "axes"], ["sums"], keepdims=1),
+        helper.make_node("Sqrt", ["sums"], ["roots"]),
+        helper.make_node("Reshape", ["roots", "flat"], ["y"]),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [64])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    constants = [numpy_helper.from_array(np.array(value, np.int64), name) for name, value in shapes.items()]
+    graph = helper.make_graph(nodes, "norm", [x], [y], constants)
+    built = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    inputs = {"x": R.uniform(250, 300, 64).astype(np.float32)}
+    [got], [right] = answer(built, inputs, compute_precision="float16"), reference(built, inputs)
+    np.testing.assert_allclose(got, right, rtol=2e-3)
+
+
 @pytest.mark.parametrize(
     ("equation", "shapes"),
     [
@@ -106,5 +147,7 @@ def test_a_flexible_operand_is_refused():
         converter.convert_onnx(built, "unused.mlpackage", shapes={"length": converter.Range(1, 3)})
 
 
-def test_each_is_an_op_of_ours():
-    assert sorted(ELEMENTWISE - {op.name for op in ai_onnx}) == []
+@pytest.mark.parametrize("name", sorted(ELEMENTWISE))
+def test_each_is_an_op_of_ours_that_knows_no_axis(name):
+    assert name in ai_onnx
+    assert "axis" not in onnx.defs.get_schema(name).attributes

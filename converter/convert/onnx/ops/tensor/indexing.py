@@ -31,7 +31,7 @@ op = ai_onnx.op
 def Gather(data: Var, indices: Operand, axis: int = 0) -> Var:
     axis = normal_axis(axis, len(data.shape))
     if is_var(indices):
-        counts_back = target_is("iOS15") and not target_is("iOS17")  # of MIL's ops `gather` alone says so
+        counts_back = target_is("iOS15") and not target_is("iOS17")  # documented of MIL's `gather`, not of its kin
         return taken(data, indices if counts_back else from_the_end(indices, data, axis), axis)
     if is_static(data.shape[axis]):
         indices = np.where(indices < 0, indices + int(data.shape[axis]), indices)
