@@ -14,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 from typing import get_args
 
 import onnx
@@ -33,7 +34,8 @@ RIGHT = ("passed", "constant")
 
 def judged(name: str, format: Format = "mlpackage") -> Result:
     """In a worker, which has the cases from its parent."""
-    with tempfile.TemporaryDirectory() as folder:
+    # coremltools' packages are deleted with the folder: the exit at which it would do so never comes in a worker.
+    with tempfile.TemporaryDirectory() as folder, patch.object(tempfile, "tempdir", folder):
         return judge(cases()[name], Path(folder), format)
 
 
