@@ -14,8 +14,8 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
-from unittest.mock import patch
 from typing import get_args
+from unittest.mock import patch
 
 import onnx
 
